@@ -1,0 +1,76 @@
+import { formatTimeline, segmentName, type Segment } from '../wal/segment.js'
+
+/** All object names, as format/parse pairs. The reasons stand in FORMAT.md. */
+
+/** Which server's life a key belongs to. */
+export interface Home {
+  server: string
+  /** pg_control's system identifier, in decimal */
+  systemIdentifier: string
+}
+
+/** First 12 hex digits of a SHA-256, the content mark in every key. */
+export function sha12(sha256: Buffer): string {
+  return sha256.subarray(0, 6).toString('hex')
+}
+
+export const homePrefix = ({ server, systemIdentifier }: Home): string => `${server}/${systemIdentifier}/`
+export const basePrefix = (home: Home): string => `${homePrefix(home)}base/`
+export const backupPrefix = (home: Home, backupId: string): string => `${basePrefix(home)}${backupId}/`
+export const walPrefix = (home: Home): string => `${homePrefix(home)}wal/`
+export const timelinePrefix = (home: Home, timeline: number): string => `${walPrefix(home)}${formatTimeline(timeline)}/`
+
+/** `tablespace` is `base` or a tablespace's oid; `stored` the SHA-256 of the stored bytes. */
+export function partKey(home: Home, backupId: string, tablespace: string, index: number, stored: Buffer): string {
+  return `${backupPrefix(home, backupId)}${tablespace}/${String(index).padStart(6, '0')}-${sha12(stored)}.tar.zst`
+}
+
+/** Postgres's own backup_manifest, as one zstd object. */
+export function backupManifestKey(home: Home, backupId: string, stored: Buffer): string {
+  return `${backupPrefix(home, backupId)}backup_manifest-${sha12(stored)}.zst`
+}
+
+/** The commit of a base backup. */
+export function manifestKey(home: Home, backupId: string, stored: Buffer): string {
+  return `${backupPrefix(home, backupId)}manifest-${sha12(stored)}.json`
+}
+
+/** `raw` is the SHA-256 of the uncompressed segment. */
+export function segmentKey(home: Home, segment: Segment, segmentBytes: number, raw: Buffer): string {
+  return `${timelinePrefix(home, segment.timeline)}${segmentName(segment, segmentBytes)}-${sha12(raw)}.zst`
+}
+
+/** `raw` is the SHA-256 of the history file's text. */
+export function historyKey(home: Home, timeline: number, raw: Buffer): string {
+  return `${walPrefix(home)}${formatTimeline(timeline)}.history-${sha12(raw)}`
+}
+
+export function restoreNoteKey(server: string, raw: Buffer): string {
+  return `${server}/RESTORE-${sha12(raw)}.md`
+}
+
+const WAL_KEY = /\/wal\/[0-9A-F]{8}\/([0-9A-F]{24})-([0-9a-f]{12})\.zst$/
+const HISTORY_KEY = /\/wal\/([0-9A-F]{8})\.history-([0-9a-f]{12})$/
+const MANIFEST_KEY = /\/base\/([^/]+)\/manifest-([0-9a-f]{12})\.json$/
+
+/** Segment name and content mark of a WAL key, or null when it is none. */
+export function parseSegmentKey(key: string): { name: string; sha12: string } | null {
+  const match = WAL_KEY.exec(key)
+  return match && { name: match[1]!, sha12: match[2]! }
+}
+
+export function parseHistoryKey(key: string): { timeline: number; sha12: string } | null {
+  const match = HISTORY_KEY.exec(key)
+  return match && { timeline: Number.parseInt(match[1]!, 16), sha12: match[2]! }
+}
+
+export function parseManifestKey(key: string): { backupId: string; sha12: string } | null {
+  const match = MANIFEST_KEY.exec(key)
+  return match && { backupId: match[1]!, sha12: match[2]! }
+}
+
+/** UTC time to the second and four random hex digits: `20261122T100000Z-3fa9`. Sorts by time. */
+export function formatBackupId(startedAt: Date, random: Buffer): string {
+  const time = startedAt.toISOString().replace(/[-:]/g, '').replace(/\.\d+/, '')
+  return `${time}-${random.subarray(0, 2).toString('hex')}`
+}

@@ -1,0 +1,85 @@
+import { z } from 'zod'
+import { PostboxError } from '../errors.js'
+
+/** One stored part of an archive of the backup. */
+const PartEntry = z.object({
+  key: z.string(),
+  /** stored bytes */
+  bytes: z.number().int().positive(),
+  /** hex, of the stored bytes */
+  sha256: z.string().regex(/^[0-9a-f]{64}$/),
+  /** bytes of tar that it holds */
+  raw_bytes: z.number().int().nonnegative(),
+})
+
+const Lsn = z.string().regex(/^[0-9A-F]{1,8}\/[0-9A-F]{1,8}$/)
+
+/** The commit of a base backup, format version 1. Written last; FORMAT.md explains each field. */
+export const Manifest = z.object({
+  postbox_manifest: z.literal(1),
+  kind: z.literal('base'),
+  server: z.string(),
+  system_identifier: z.string().regex(/^\d+$/),
+  backup_id: z.string(),
+  label: z.string().nullable(),
+  /** such as 180004, as server_version_num */
+  postgres_version_num: z.number().int(),
+  wal_segment_bytes: z.number().int(),
+  timeline: z.number().int().positive(),
+  start_lsn: Lsn,
+  stop_lsn: Lsn,
+  started_at: z.iso.datetime(),
+  /** the server's clock after the last byte: the earliest time that can be restored to */
+  stopped_at: z.iso.datetime(),
+  /** text of backup_label and of tablespace_map, as in base.tar */
+  backup_label: z.string(),
+  tablespace_map: z.string().nullable(),
+  /** backup_id of the parent; null for a full backup */
+  parent: z.string().nullable(),
+  /** the base directory first, then the tablespaces; concatenated parts are one .tar.zst each */
+  archives: z.array(
+    z.object({
+      /** `base` or the tablespace's oid */
+      tablespace: z.string().regex(/^(base|\d+)$/),
+      /** where the tablespace lay; null for base */
+      location: z.string().nullable(),
+      parts: z.array(PartEntry).min(1),
+    }),
+  ),
+  backup_manifest: PartEntry,
+  /** hex SHA-256 of the server's previous manifest object, null for its first */
+  previous_manifest_sha256: z
+    .string()
+    .regex(/^[0-9a-f]{64}$/)
+    .nullable(),
+})
+
+export type Manifest = z.infer<typeof Manifest>
+export type PartEntry = z.infer<typeof PartEntry>
+
+/** The stored text of a manifest: indented, so that a person with a shell can read it. */
+export function formatManifest(manifest: Manifest): Buffer {
+  return Buffer.from(JSON.stringify(manifest, null, 1) + '\n')
+}
+
+/** Reads a stored manifest. Throws `manifest_invalid` naming `key`. */
+export function parseManifest(key: string, content: Buffer): Manifest {
+  let json: unknown
+  try {
+    json = JSON.parse(content.toString('utf8'))
+  } catch (cause) {
+    throw new PostboxError('manifest_invalid', `${key} is not JSON`, 'Restore another backup; see postbox list.', {
+      cause,
+    })
+  }
+  const parsed = Manifest.safeParse(json)
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0]
+    throw new PostboxError(
+      'manifest_invalid',
+      `${key} is not a manifest of format 1: ${issue?.path.join('.') ?? ''} ${issue?.message ?? ''}`,
+      'It may come from a newer Postbox: use that version, or restore another backup.',
+    )
+  }
+  return parsed.data
+}
