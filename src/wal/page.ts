@@ -1,0 +1,59 @@
+import { PostboxError } from '../errors.js'
+import { formatLsn, type Lsn } from './lsn.js'
+import { segmentName, type Segment } from './segment.js'
+
+/**
+ * What the first page of every segment says of itself (XLogLongPageHeaderData, src/include/access/xlog_internal.h).
+ * Little-endian, as on every platform that Postgres's packages are built for here.
+ */
+export interface SegmentHeader {
+  /** timeline that wrote the page; older than the segment's own where a timeline switch copied it */
+  timeline: number
+  start: Lsn
+  /** decimal */
+  systemIdentifier: string
+  segmentBytes: number
+  /** XLOG_BLCKSZ */
+  pageBytes: number
+}
+
+export const SHORT_HEADER_BYTES = 24
+export const LONG_HEADER_BYTES = 40
+export const FIRST_IS_CONTINUED = 0x0001
+const HAS_LONG_HEADER = 0x0002
+
+/** Whether two bytes at `offset` are an xlp_magic: 0xD1xx in every version since 9.3. */
+export function hasPageMagic(wal: Buffer, offset: number): boolean {
+  return wal[offset + 1] === 0xd1
+}
+
+/** Reads the long header at the beginning of a segment. Throws `wal_invalid`. */
+export function readSegmentHeader(wal: Buffer): SegmentHeader {
+  if (wal.length < LONG_HEADER_BYTES || !hasPageMagic(wal, 0) || !(wal.readUInt16LE(2) & HAS_LONG_HEADER)) {
+    throw new PostboxError(
+      'wal_invalid',
+      'the bytes do not begin with the header of a WAL segment',
+      'They are damaged, or are not WAL.',
+    )
+  }
+  return {
+    timeline: wal.readUInt32LE(4),
+    start: wal.readBigUInt64LE(8),
+    systemIdentifier: wal.readBigUInt64LE(24).toString(),
+    segmentBytes: wal.readUInt32LE(32),
+    pageBytes: wal.readUInt32LE(36),
+  }
+}
+
+/** Throws `wal_invalid` unless the bytes are that segment of that server: a file accepted blindly is found out at restore. */
+export function checkSegment(wal: Buffer, segment: Segment, segmentBytes: number, systemIdentifier: string): void {
+  const header = readSegmentHeader(wal)
+  const name = segmentName(segment, segmentBytes)
+  const wrong = (what: string) =>
+    new PostboxError('wal_invalid', `segment ${name} ${what}`, 'The WAL stream or file is not what it claims to be.')
+  if (wal.length !== segmentBytes) throw wrong(`has ${wal.length} bytes instead of ${segmentBytes}`)
+  if (header.segmentBytes !== segmentBytes) throw wrong(`says that segments have ${header.segmentBytes} bytes`)
+  if (header.start !== segment.start) throw wrong(`begins at ${formatLsn(header.start)} by its header`)
+  if (header.timeline > segment.timeline) throw wrong(`was written on timeline ${header.timeline}`)
+  if (header.systemIdentifier !== systemIdentifier) throw wrong(`belongs to system ${header.systemIdentifier}`)
+}
