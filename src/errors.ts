@@ -19,6 +19,7 @@ const retryableByCode = {
   slot_invalid: false,
   replication_failed: true,
   wal_invalid: false,
+  data_damaged: false,
   // grants
   grant_missing: true,
   grant_invalid: false,

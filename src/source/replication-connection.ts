@@ -1,0 +1,182 @@
+import type { Socket } from 'node:net'
+import pg from 'pg'
+import { PostboxError } from '../errors.js'
+import type { Secret } from '../secret.js'
+import { MessageReader, type CopyHandler } from './message-reader.js'
+import { replicationError } from './replication-error.js'
+import { readColumnNames, readErrorFields, readRow, type Row } from './server-message.js'
+
+export interface Copy extends CopyHandler {
+  /** The server begins to send; `rows` are what it answered before. */
+  begin(rows: readonly Row[]): void
+}
+
+interface Exchange {
+  what: string
+  rows: Row[]
+  columns: string[]
+  copy: Copy | null
+  error: PostboxError | null
+  resolve: (rows: Row[]) => void
+  reject: (error: PostboxError) => void
+}
+
+/**
+ * One connection in physical replication mode, one command at a time.
+ *
+ * pg connects and authenticates; from then on this class reads the socket itself, because pg gathers and copies each
+ * CopyData message and has no place for result sets before and after a copy.
+ *
+ * https://www.postgresql.org/docs/current/protocol-replication.html
+ */
+export class ReplicationConnection {
+  readonly #client: pg.Client
+  readonly #socket: Socket
+  readonly #reader: MessageReader
+  #exchange: Exchange | null = null
+  #ended: PostboxError | null = null
+
+  private constructor(client: pg.Client, socket: Socket) {
+    this.#client = client
+    this.#socket = socket
+    this.#reader = new MessageReader((type, payload) => {
+      this.#onMessage(type, payload)
+    })
+    // pg's parser is idle between commands, so nothing of a message is lost to it.
+    socket.removeAllListeners('data')
+    socket.on('data', (chunk: Buffer) => {
+      this.#reader.read(chunk)
+    })
+    client.on('error', (cause) => {
+      this.#end(replicationError(this.#exchange?.what ?? 'the replication connection', cause))
+    })
+    client.on('end', () => {
+      const what = this.#exchange?.what ?? 'the replication connection'
+      this.#end(replicationError(what, { message: 'the server closed the connection' }))
+    })
+  }
+
+  /** Connects as the worker, with replication rights. The caller closes. */
+  static async open(databaseUrl: Secret, applicationName: string): Promise<ReplicationConnection> {
+    const config = {
+      connectionString: databaseUrl.reveal(),
+      application_name: applicationName,
+      // Physical replication; the type of pg's options does not know it.
+      replication: 'true',
+      keepAlive: true,
+      connectionTimeoutMillis: 15_000,
+    }
+    const client = new pg.Client(config)
+    // Until the constructor listens, an error would end the process.
+    const ignore = () => undefined
+    client.on('error', ignore)
+    try {
+      await client.connect()
+    } catch (cause) {
+      await client.end().catch(ignore)
+      throw connectError(cause)
+    }
+    const { stream } = (client as unknown as { connection: { stream: Socket } }).connection
+    return new ReplicationConnection(client, stream)
+  }
+
+  /** Runs one replication command. `copy` receives what it copies out; resolves to all rows of all its results. */
+  run(command: string, copy: Copy | null = null): Promise<Row[]> {
+    const what = command.split(/[ (]/, 1)[0]!
+    if (this.#ended) return Promise.reject(this.#ended)
+    if (this.#exchange) throw new PostboxError('internal', `${what} was begun before ${this.#exchange.what} ended`, '')
+    return new Promise((resolve, reject) => {
+      this.#exchange = { what, rows: [], columns: [], copy, error: null, resolve, reject }
+      this.#send('Q', Buffer.from(`${command}\0`))
+    })
+  }
+
+  /** Sends one CopyData message on a copy that goes both ways. */
+  sendCopyData(payload: Buffer): void {
+    if (!this.#ended) this.#send('d', payload)
+  }
+
+  pause(): void {
+    this.#socket.pause()
+  }
+
+  resume(): void {
+    this.#socket.resume()
+  }
+
+  /** Ends the connection at once; a command still running is rejected and the server gives it up. */
+  close(): void {
+    this.#end(
+      new PostboxError('replication_failed', 'the replication connection was closed', 'It was no longer needed.'),
+    )
+    this.#socket.destroy()
+    this.#client.end().catch(() => undefined)
+  }
+
+  #send(type: string, payload: Buffer): void {
+    const message = Buffer.allocUnsafe(5 + payload.length)
+    message.write(type, 0, 'latin1')
+    message.writeUInt32BE(4 + payload.length, 1)
+    payload.copy(message, 5)
+    this.#socket.write(message)
+  }
+
+  #onMessage(type: string, payload: Buffer): void {
+    const exchange = this.#exchange
+    if (!exchange) return
+    switch (type) {
+      case 'T':
+        exchange.columns = readColumnNames(payload)
+        return
+      case 'D':
+        exchange.rows.push(readRow(exchange.columns, payload))
+        return
+      case 'H':
+      case 'W':
+        if (!exchange.copy) return
+        this.#reader.copyHandler = exchange.copy
+        exchange.copy.begin(exchange.rows)
+        return
+      case 'c':
+        this.#reader.copyHandler = null
+        // Only a two-way copy waits for our CopyDone; in a one-way copy the server ignores it.
+        if (exchange.what === 'START_REPLICATION') this.#send('c', Buffer.alloc(0))
+        return
+      case 'E':
+        exchange.error ??= replicationError(exchange.what, serverComplaint(payload))
+        this.#reader.copyHandler = null
+        return
+      case 'Z':
+        this.#exchange = null
+        if (exchange.error) exchange.reject(exchange.error)
+        else exchange.resolve(exchange.rows)
+    }
+  }
+
+  #end(error: PostboxError): void {
+    this.#ended ??= error
+    const exchange = this.#exchange
+    this.#exchange = null
+    this.#reader.copyHandler = null
+    exchange?.reject(exchange.error ?? error)
+  }
+}
+
+function serverComplaint(payload: Buffer): Parameters<typeof replicationError>[1] {
+  const fields = readErrorFields(payload)
+  return { code: fields['C'], message: fields['M'], detail: fields['D'], hint: fields['H'] }
+}
+
+function connectError(cause: unknown): PostboxError {
+  const code = (cause as { code?: string }).code ?? ''
+  if (/^(E[A-Z]+|EAI_.*)$/.test(code) || code === '') {
+    const message = cause instanceof Error && cause.message !== '' ? cause.message : code
+    return new PostboxError(
+      'database_unavailable',
+      `the database does not answer: ${message}`,
+      'Check that Postgres runs and that POSTBOX_DATABASE_URL is right.',
+      { cause },
+    )
+  }
+  return replicationError('the replication connection', cause)
+}
