@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net'
 import pg from 'pg'
-import { PostboxError } from '../errors.js'
+import { asPostboxError, PostboxError } from '../errors.js'
 import type { Secret } from '../secret.js'
 import { MessageReader, type CopyHandler } from './message-reader.js'
 import { replicationError } from './replication-error.js'
@@ -45,7 +45,12 @@ export class ReplicationConnection {
     // pg's parser is idle between commands, so nothing of a message is lost to it.
     socket.removeAllListeners('data')
     socket.on('data', (chunk: Buffer) => {
-      this.#reader.read(chunk)
+      try {
+        this.#reader.read(chunk)
+      } catch (thrown) {
+        this.#end(asPostboxError(thrown))
+        socket.destroy()
+      }
     })
     client.on('error', (cause) => {
       this.#end(replicationError(this.#exchange?.what ?? 'the replication connection', cause))

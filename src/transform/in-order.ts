@@ -1,0 +1,39 @@
+/**
+ * Runs `work` on several items at once and yields the results in the items' order, each as soon as it is its turn.
+ *
+ * `atOnce` counts items that were taken and not yet yielded. Whoever stops early must end the source itself: it may be
+ * waiting for an item that never comes.
+ */
+export async function* inOrder<In, Out>(
+  items: AsyncIterable<In>,
+  atOnce: number,
+  work: (item: In) => Promise<Out>,
+): AsyncGenerator<Out> {
+  const source = items[Symbol.asyncIterator]()
+  const running: Promise<Out>[] = []
+  let next: Promise<IteratorResult<In>> | null = null
+  let ended = false
+  for (;;) {
+    if (!ended && running.length < atOnce) next ??= source.next()
+    const head = running[0]
+    if (!next && !head) return
+    const first = await Promise.race([
+      ...(next ? [next.then((item) => ({ item }))] : []),
+      ...(head ? [head.then((result) => ({ result }))] : []),
+    ])
+    if ('result' in first) {
+      void running.shift()
+      yield first.result
+    } else {
+      next = null
+      if (first.item.done === true) {
+        ended = true
+      } else {
+        const result = work(first.item.value)
+        // It is awaited in its turn; until then a failure must not count as unhandled.
+        result.catch(() => undefined)
+        running.push(result)
+      }
+    }
+  }
+}

@@ -1,0 +1,24 @@
+import { setTimeout as delay } from 'node:timers/promises'
+
+/** Grows from `firstMs` to `longestMs`; whoever succeeds starts it anew. */
+export class Backoff {
+  #nextMs: number
+
+  constructor(
+    readonly firstMs: number,
+    readonly longestMs: number,
+  ) {
+    this.#nextMs = firstMs
+  }
+
+  reset(): void {
+    this.#nextMs = this.firstMs
+  }
+
+  /** Waits its turn; returns at once when `signal` is aborted. `atLeastMs` is what the other side asked for. */
+  async wait(signal: AbortSignal, atLeastMs = 0): Promise<void> {
+    const ms = Math.max(this.#nextMs, atLeastMs)
+    this.#nextMs = Math.min(this.#nextMs * 2, this.longestMs)
+    await delay(ms, undefined, { signal }).catch(() => undefined)
+  }
+}

@@ -1,0 +1,46 @@
+import type { Box, Part, Receipt } from '../box/box.js'
+
+/**
+ * Posts parts side by side, at most `connections` at once, and calls `onStored` after each.
+ *
+ * `add` waits while all connections are busy, so whoever makes parts is slowed to what the box takes. The first failure
+ * ends it: `add` and `drain` throw it from then on.
+ */
+export class PartUploader {
+  readonly #posting = new Set<Promise<void>>()
+  #failure: unknown = null
+
+  constructor(
+    readonly box: Box,
+    readonly connections: number,
+    readonly signal: AbortSignal,
+    readonly onStored: (part: Part, receipt: Receipt) => Promise<void>,
+  ) {}
+
+  async add(part: Part): Promise<void> {
+    this.#throwFailure()
+    const posting = this.#post(part)
+      .catch((thrown: unknown) => {
+        this.#failure ??= thrown
+      })
+      .finally(() => this.#posting.delete(posting))
+    this.#posting.add(posting)
+    while (this.#posting.size >= this.connections) await Promise.race(this.#posting)
+    this.#throwFailure()
+  }
+
+  /** Resolves when everything that was added is stored. */
+  async drain(): Promise<void> {
+    await Promise.all(this.#posting)
+    this.#throwFailure()
+  }
+
+  async #post(part: Part): Promise<void> {
+    const receipt = await this.box.post(part, this.signal)
+    await this.onStored(part, receipt)
+  }
+
+  #throwFailure(): void {
+    if (this.#failure !== null) throw this.#failure
+  }
+}
