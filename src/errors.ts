@@ -8,6 +8,7 @@ const retryableByCode = {
   bad_argument: false,
   config_missing: false,
   config_invalid: false,
+  interrupted: false,
   // the database
   database_unavailable: true,
   database_refused: false,
@@ -28,6 +29,9 @@ const retryableByCode = {
   issuer_unavailable: true,
   issuer_refused: false,
   clock_skew: false,
+  // the keyholder's own S3 keys
+  credentials_missing: false,
+  credentials_expired: true,
   // the box
   box_unavailable: true,
   box_refused: false,

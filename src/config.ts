@@ -1,0 +1,159 @@
+import { readFileSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
+import { PostboxError } from './errors.js'
+import { Secret } from './secret.js'
+import type { variables } from './variables.js'
+
+export { variables } from './variables.js'
+
+/** The environment that is read: process.env, or a test's own. */
+export type Environment = Readonly<Record<string, string | undefined>>
+
+export const logLevels = ['debug', 'info', 'warn', 'error', 'silent'] as const
+export type LogLevel = (typeof logLevels)[number]
+
+/** What the worker, install and everything else beside the database needs. */
+export interface WorkerConfig {
+  databaseUrl: Secret
+  /** null: grants come by backup.install_grant() alone */
+  issuer: { url: string; token: Secret } | null
+  /** path of the certificates to trust; null for the public ones */
+  boxCaFile: string | null
+  logLevel: LogLevel
+  threads: number
+}
+
+/** Where the bucket is. The S3 keys themselves are found by the AWS SDK's usual chain. */
+export interface KeyholderConfig {
+  bucket: string
+  /** null for AWS */
+  endpoint: string | null
+  region: string
+  pathStyle: boolean
+  caFile: string | null
+}
+
+export interface IssuerConfig extends KeyholderConfig {
+  keyholderFile: string
+  logLevel: LogLevel
+}
+
+type VariableName = (typeof variables)[number]['name']
+
+/** Throws `config_missing` or `config_invalid`, naming the variable. */
+export function workerConfig(env: Environment = process.env): WorkerConfig {
+  return {
+    databaseUrl: databaseUrl(env),
+    issuer: issuerAccess(env),
+    boxCaFile: optional(env, 'POSTBOX_CA_FILE'),
+    logLevel: logLevel(env),
+    threads: threads(env),
+  }
+}
+
+/** Throws `config_missing` or `config_invalid`, naming the variable. */
+export function databaseUrl(env: Environment = process.env): Secret {
+  const name = 'POSTBOX_DATABASE_URL'
+  const value = required(env, name, 'postgresql://postbox@localhost/postgres')
+  // The value holds a password, so that it is not repeated in the message.
+  if (!/^postgres(ql)?:\/\//.test(value)) {
+    throw invalid(name, 'it does not begin with postgresql://', 'postgresql://postbox@localhost/postgres')
+  }
+  return new Secret(value)
+}
+
+/** Throws `config_missing` or `config_invalid`, naming the variable. */
+export function keyholderConfig(env: Environment = process.env): KeyholderConfig {
+  const endpoint = optional(env, 'POSTBOX_S3_ENDPOINT')
+  if (endpoint !== null) checkUrl('POSTBOX_S3_ENDPOINT', endpoint, 'https://s3.example.com')
+  return {
+    bucket: required(env, 'POSTBOX_BUCKET', 'acme-backups'),
+    endpoint: endpoint?.replace(/\/+$/, '') ?? null,
+    region: optional(env, 'POSTBOX_S3_REGION') ?? (env.AWS_REGION || env.AWS_DEFAULT_REGION || 'us-east-1'),
+    pathStyle: flag(env, 'POSTBOX_S3_PATH_STYLE') ?? endpoint !== null,
+    caFile: optional(env, 'POSTBOX_CA_FILE'),
+  }
+}
+
+/** Throws `config_missing` or `config_invalid`, naming the variable. */
+export function issuerConfig(env: Environment = process.env): IssuerConfig {
+  return {
+    ...keyholderConfig(env),
+    keyholderFile: optional(env, 'POSTBOX_KEYHOLDER_FILE') ?? 'keyholder.yaml',
+    logLevel: logLevel(env),
+  }
+}
+
+/** Throws `config_invalid` for a word that is no level. */
+export function logLevel(env: Environment = process.env): LogLevel {
+  const value = optional(env, 'POSTBOX_LOG_LEVEL') ?? 'info'
+  const level = logLevels.find((one) => one === value)
+  if (!level) throw invalid('POSTBOX_LOG_LEVEL', `"${value}" is no log level`, logLevels.join(', '))
+  return level
+}
+
+function issuerAccess(env: Environment): WorkerConfig['issuer'] {
+  const url = optional(env, 'POSTBOX_ISSUER_URL')
+  const file = optional(env, 'POSTBOX_ISSUER_TOKEN_FILE')
+  const inline = optional(env, 'POSTBOX_ISSUER_TOKEN')
+  if (url === null) {
+    // A token alone is a half-made setting that would otherwise pass unseen until the last grant ends.
+    if (file !== null || inline !== null) required(env, 'POSTBOX_ISSUER_URL', 'https://issuer.example.com:8443')
+    return null
+  }
+  checkUrl('POSTBOX_ISSUER_URL', url, 'https://issuer.example.com:8443')
+  if (file !== null && inline !== null) {
+    throw invalid('POSTBOX_ISSUER_TOKEN_FILE', 'POSTBOX_ISSUER_TOKEN is set as well', 'one of the two')
+  }
+  const token =
+    file === null ? required(env, 'POSTBOX_ISSUER_TOKEN', 'what "postbox issuer --new-token" printed') : readToken(file)
+  if (!/^[\x21-\x7e]+$/.test(token)) {
+    throw invalid(file === null ? 'POSTBOX_ISSUER_TOKEN' : 'POSTBOX_ISSUER_TOKEN_FILE', 'it holds no token', 'one word')
+  }
+  return { url: url.replace(/\/+$/, ''), token: new Secret(token) }
+}
+
+function readToken(file: string): string {
+  try {
+    return readFileSync(file, 'utf8').trim()
+  } catch (cause) {
+    throw invalid('POSTBOX_ISSUER_TOKEN_FILE', `${file} cannot be read`, 'a file that this user may read', cause)
+  }
+}
+
+function threads(env: Environment): number {
+  const value = optional(env, 'POSTBOX_THREADS')
+  if (value === null) return availableParallelism()
+  if (!/^[1-9]\d{0,2}$/.test(value)) throw invalid('POSTBOX_THREADS', `"${value}" is no number of threads`, '1 to 999')
+  return Number(value)
+}
+
+function flag(env: Environment, name: VariableName): boolean | null {
+  const value = optional(env, name)
+  if (value === null) return null
+  if (value !== 'true' && value !== 'false') throw invalid(name, `it is "${value}"`, 'true or false')
+  return value === 'true'
+}
+
+function checkUrl(name: VariableName, value: string, example: string): void {
+  const url = URL.canParse(value) ? new URL(value) : null
+  if (!url || !['http:', 'https:'].includes(url.protocol) || url.search || url.hash || url.username || url.password) {
+    throw invalid(name, 'it is not a plain http or https address', example)
+  }
+}
+
+/** An empty variable counts as absent: compose files pass on what is not set that way. */
+function optional(env: Environment, name: VariableName): string | null {
+  return env[name]?.trim() || null
+}
+
+function required(env: Environment, name: VariableName, example: string): string {
+  const value = optional(env, name)
+  if (value === null)
+    throw new PostboxError('config_missing', `${name} is not set`, `Set it, for example to: ${example}.`)
+  return value
+}
+
+function invalid(name: VariableName, problem: string, allowed: string, cause?: unknown): PostboxError {
+  return new PostboxError('config_invalid', `${name} cannot be used: ${problem}`, `It may be: ${allowed}.`, { cause })
+}
