@@ -1,7 +1,7 @@
-import type { Box, Part, Receipt } from '../box/box.js'
+import type { Box, Part } from '../box/box.js'
 
 /**
- * Posts parts side by side, at most `connections` at once, and calls `onStored` after each.
+ * Posts parts side by side, at most `connections` at once.
  *
  * `add` waits while all connections are busy, so whoever makes parts is slowed to what the box takes. The first failure
  * ends it: `add` and `drain` throw it from then on.
@@ -14,12 +14,12 @@ export class PartUploader {
     readonly box: Box,
     readonly connections: number,
     readonly signal: AbortSignal,
-    readonly onStored: (part: Part, receipt: Receipt) => Promise<void>,
   ) {}
 
-  async add(part: Part): Promise<void> {
+  /** @param onStored called when the part lies in the box; the part counts as posting until it resolves */
+  async add(part: Part, onStored: () => Promise<void>): Promise<void> {
     this.#throwFailure()
-    const posting = this.#post(part)
+    const posting = this.#post(part, onStored)
       .catch((thrown: unknown) => {
         this.#failure ??= thrown
       })
@@ -35,9 +35,9 @@ export class PartUploader {
     this.#throwFailure()
   }
 
-  async #post(part: Part): Promise<void> {
-    const receipt = await this.box.post(part, this.signal)
-    await this.onStored(part, receipt)
+  async #post(part: Part, onStored: () => Promise<void>): Promise<void> {
+    await this.box.post(part, this.signal)
+    await onStored()
   }
 
   #throwFailure(): void {

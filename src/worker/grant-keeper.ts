@@ -1,0 +1,83 @@
+import type { Logger } from 'pino'
+import type { Grant } from '../box/grant.js'
+import { checkGrant } from '../box/grant-check.js'
+import { requestGrant } from '../box/issuer-client.js'
+import type { Catalog } from '../catalog/catalog.js'
+import { asPostboxError, PostboxError } from '../errors.js'
+import type { Secret } from '../secret.js'
+import { Backoff } from './backoff.js'
+import { setTimeout as delay } from 'node:timers/promises'
+
+/** An issuer may be away for as long as a grant lasts; asking every hour keeps most of that in hand. */
+const REFRESH_EVERY_MS = 3_600_000
+
+export interface GrantKeeperOptions {
+  catalog: Catalog
+  /** null: grants are installed by hand */
+  issuer: { url: string; token: Secret } | null
+  ca: string | undefined
+  log: Logger
+}
+
+/** Keeps the grant in use: from the issuer every hour, or what backup.install_grant() kept. */
+export class GrantKeeper {
+  #grant: Grant | null = null
+
+  constructor(readonly options: GrantKeeperOptions) {}
+
+  /** The newest grant. Throws `grant_missing`. It may have ended: the box decides that. */
+  current(): Grant {
+    if (this.#grant) return this.#grant
+    throw new PostboxError(
+      'grant_missing',
+      'no grant is installed',
+      'Run "postbox grant --server <name>" where the S3 keys are, then select backup.install_grant(…).',
+    )
+  }
+
+  /** Reads the newest grant of the catalog; keeps the one in use when that is as new. */
+  async load(): Promise<void> {
+    const kept = await this.options.catalog.currentGrant()
+    if (kept && (!this.#grant || kept.expires_at > this.#grant.expires_at)) this.#grant = kept
+  }
+
+  /** Looks for a newer grant than the one in use, at the issuer or in the catalog. Resolves to whether there is one. */
+  async refresh(signal: AbortSignal): Promise<boolean> {
+    const before = this.#grant
+    if (this.options.issuer) await this.#askIssuer(signal)
+    else await this.load()
+    return this.#grant !== before
+  }
+
+  /** Refreshes until `signal` is aborted. The current grant is used to its end while the issuer is away. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { catalog, log, issuer } = this.options
+    if (!issuer) return
+    const backoff = new Backoff(1000, 60_000)
+    while (!signal.aborted) {
+      try {
+        await this.#askIssuer(signal)
+        await catalog.reportProblem('issuer', null)
+        backoff.reset()
+        await delay(REFRESH_EVERY_MS, undefined, { signal }).catch(() => undefined)
+      } catch (thrown) {
+        if (signal.aborted) return
+        const error = asPostboxError(thrown)
+        log.warn({ code: error.code, hint: error.hint }, error.message)
+        await catalog.reportProblem('issuer', error).catch(() => undefined)
+        await backoff.wait(signal, error.retryAfterMs)
+      }
+    }
+  }
+
+  async #askIssuer(signal: AbortSignal): Promise<void> {
+    const { issuer, catalog, ca, log } = this.options
+    if (!issuer) return
+    const { grant: answer } = await requestGrant({ ...issuer, ...(ca === undefined ? {} : { ca }), signal })
+    const grant = checkGrant(answer, this.#grant?.server ?? null, new Date())
+    // Kept in the catalog too, so that a worker that starts while the issuer is away has it.
+    await catalog.installGrant(grant)
+    this.#grant = grant
+    log.info({ server: grant.server, expiresAt: grant.expires_at }, 'got a grant')
+  }
+}

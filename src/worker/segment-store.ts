@@ -1,0 +1,50 @@
+import { createHash } from 'node:crypto'
+import type { Box } from '../box/box.js'
+import { segmentKey, type Home } from '../box/key-names.js'
+import { createPart } from '../box/part.js'
+import { compressFrames } from '../transform/compress.js'
+import { FRAME_BYTES } from '../transform/frame-pool.js'
+import { lastCommitTime } from '../wal/commit-times.js'
+import { checkSegment } from '../wal/page.js'
+import type { Lsn } from '../wal/lsn.js'
+import type { Segment } from '../wal/segment.js'
+
+/** A segment that lies in the box, as its row says it. */
+export interface StoredSegment {
+  segment: Segment
+  /** LSN after its last byte */
+  end: Lsn
+  segmentBytes: number
+  key: string
+  /** stored bytes */
+  bytes: number
+  /** of the raw bytes */
+  sha256: Buffer
+  lastCommitAt: Date | null
+}
+
+export interface SegmentStoreOptions {
+  home: Home
+  segmentBytes: number
+  box: Box
+  compressionLevel: () => number
+}
+
+/** Checks, compresses and posts one segment. `raw` must not change until it resolves. */
+export async function storeSegment(
+  { home, segmentBytes, box, compressionLevel }: SegmentStoreOptions,
+  segment: Segment,
+  raw: Buffer,
+  signal: AbortSignal,
+): Promise<StoredSegment> {
+  checkSegment(raw, segment, segmentBytes, home.systemIdentifier)
+  const compressing = compressFrames(raw, compressionLevel(), FRAME_BYTES)
+  const sha256 = createHash('sha256').update(raw).digest()
+  const lastCommitAt = lastCommitTime(raw)
+  const chunks = await compressing
+  const key = segmentKey(home, segment, segmentBytes, sha256)
+  const part = createPart(key, chunks, 'application/zstd')
+  await box.post({ ...part, urgent: true }, signal)
+  const end = segment.start + BigInt(segmentBytes)
+  return { segment, end, segmentBytes, key, bytes: part.bytes, sha256, lastCommitAt }
+}
