@@ -1,0 +1,119 @@
+import { createHash } from 'node:crypto'
+import { backupPrefix, basePrefix, parseManifestKey, sha12, type Home } from '../box/key-names.js'
+import { parseManifest, type Manifest } from '../box/manifest.js'
+import { checkServerName } from '../box/server-name.js'
+import { PostboxError } from '../errors.js'
+import type { Archive, StoredObject } from './archive.js'
+import { inOrder } from './in-order.js'
+
+/** A base backup whose manifest is there. */
+export interface StoredBackup {
+  state: 'committed'
+  backupId: string
+  manifest: Manifest
+  manifestKey: string
+  /** hex, of the manifest object */
+  manifestSha256: string
+  /** what an honest worker would not have stored: one sentence each */
+  suspicions: string[]
+}
+
+/** Something under `base/` that cannot be restored: never finished, or its manifest cannot be trusted. */
+export interface BrokenBackup {
+  state: 'incomplete' | 'damaged'
+  backupId: string
+  problem: string
+  suspicions: string[]
+}
+
+const READ_AT_ONCE = 16
+const BACKUP_ID = /^\d{8}T\d{6}Z-[0-9a-f]{4}$/
+
+/** Servers that have a folder in the bucket. */
+export async function servers(archive: Archive): Promise<string[]> {
+  const names: string[] = []
+  for await (const name of archive.folders('')) {
+    try {
+      names.push(checkServerName(name))
+    } catch {
+      // Not ours: a bucket may hold other things.
+    }
+  }
+  return names
+}
+
+/** System identifiers that a server has had: another after initdb or pg_upgrade. */
+export async function systemIdentifiers(archive: Archive, server: string): Promise<string[]> {
+  const found: string[] = []
+  for await (const folder of archive.folders(`${server}/`)) if (/^\d+$/.test(folder)) found.push(folder)
+  return found
+}
+
+/** Ids of what lies under `base/`, newest first; committed or not. One request per thousand. */
+export async function backupIds(archive: Archive, home: Home): Promise<string[]> {
+  const ids: string[] = []
+  for await (const folder of archive.folders(basePrefix(home))) if (BACKUP_ID.test(folder)) ids.push(folder)
+  return ids.sort().reverse()
+}
+
+/** Every backup of a server's life, newest first, a few manifests in memory at a time. */
+export async function* backups(archive: Archive, home: Home): AsyncGenerator<StoredBackup | BrokenBackup> {
+  const ids = await backupIds(archive, home)
+  for await (const backup of inOrder(ids, { atOnce: READ_AT_ONCE }, (id) => readBackup(archive, home, id))) {
+    if (backup) yield backup
+  }
+}
+
+/** One backup by its earliest manifest; null when nothing of it is stored (any more). */
+export async function readBackup(
+  archive: Archive,
+  home: Home,
+  backupId: string,
+): Promise<StoredBackup | BrokenBackup | null> {
+  const candidates: StoredObject[] = []
+  for await (const object of archive.list(`${backupPrefix(home, backupId)}manifest-`)) {
+    if (parseManifestKey(object.key)?.backupId === backupId) candidates.push(object)
+  }
+  candidates.sort((a, b) => a.storedAt.getTime() - b.storedAt.getTime() || (a.key < b.key ? -1 : 1))
+  if (candidates.length === 0) return incomplete(archive, home, backupId)
+
+  const suspicions = candidates.filter((one) => one.laterVersions > 0).map((one) => `${one.key} was stored over`)
+  for (const [index, object] of candidates.entries()) {
+    const content = await archive.read(object)
+    const sha256 = createHash('sha256').update(content).digest()
+    if (sha12(sha256) !== parseManifestKey(object.key)!.sha12) {
+      suspicions.push(`${object.key} holds other bytes than its name says`)
+      continue
+    }
+    for (const later of candidates.slice(index + 1)) suspicions.push(`${later.key} is a second manifest`)
+    try {
+      const manifest = checkManifest(object.key, parseManifest(object.key, content), home, backupId)
+      const manifestSha256 = sha256.toString('hex')
+      return { state: 'committed', backupId, manifest, manifestKey: object.key, manifestSha256, suspicions }
+    } catch (thrown) {
+      if (!(thrown instanceof PostboxError)) throw thrown
+      return { state: 'damaged', backupId, problem: thrown.message, suspicions }
+    }
+  }
+  return { state: 'damaged', backupId, problem: 'no manifest of it can be trusted', suspicions }
+}
+
+async function incomplete(archive: Archive, home: Home, backupId: string): Promise<BrokenBackup | null> {
+  const first = await archive.list(backupPrefix(home, backupId)).next()
+  if (first.done) return null
+  return { state: 'incomplete', backupId, problem: 'it has no manifest: running, or never finished', suspicions: [] }
+}
+
+/** A manifest speaks for its own folder only: its parts must lie there. Throws `manifest_invalid`. */
+function checkManifest(key: string, manifest: Manifest, home: Home, backupId: string): Manifest {
+  const wrong = (what: string) =>
+    new PostboxError('manifest_invalid', `${key} ${what}`, 'Somebody copied or forged it. Restore another backup.')
+  if (manifest.server !== home.server) throw wrong(`belongs to server ${manifest.server}`)
+  if (manifest.system_identifier !== home.systemIdentifier) throw wrong(`belongs to ${manifest.system_identifier}`)
+  if (manifest.backup_id !== backupId) throw wrong(`belongs to backup ${manifest.backup_id}`)
+  const prefix = backupPrefix(home, backupId)
+  for (const part of [...manifest.archives.flatMap((one) => one.parts), manifest.backup_manifest]) {
+    if (!part.key.startsWith(prefix)) throw wrong(`names ${part.key}, which is not its own`)
+  }
+  return manifest
+}

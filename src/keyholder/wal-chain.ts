@@ -1,0 +1,125 @@
+import type { Lsn } from '../wal/lsn.js'
+import { segmentName, segmentStart, type Segment } from '../wal/segment.js'
+import type { TimelineSwitch } from '../wal/timeline-history.js'
+
+/** Stored WAL of one timeline without a gap: `from` up to, and without, `to`. Both are segment borders. */
+export interface WalRun {
+  from: Lsn
+  to: Lsn
+}
+
+/** The piece of a way that lies on one timeline: whole segments from `from` up to, and without, `to`. */
+export interface Leg {
+  timeline: number
+  from: Lsn
+  /** null on the last leg: as far as there is WAL */
+  to: Lsn | null
+}
+
+/** How far a way is stored. */
+export interface Reach {
+  /** first byte that cannot be had */
+  end: Lsn
+  /** timeline that the last segment before `end` is on, null when there is none */
+  timeline: number | null
+  /** whether WAL of the last leg was reached, so that the way's timeline can be entered */
+  arrived: boolean
+}
+
+/** Joins segments, sorted by name, of one timeline into runs. Memory grows with gaps, not with segments. */
+export class RunBuilder {
+  readonly runs: WalRun[] = []
+
+  constructor(readonly segmentBytes: number) {}
+
+  add(start: Lsn): void {
+    const last = this.runs.at(-1)
+    const end = start + BigInt(this.segmentBytes)
+    if (last?.to === start) last.to = end
+    else if (!last || start > last.to) this.runs.push({ from: start, to: end })
+  }
+}
+
+/**
+ * The way from a backup to a timeline, or null when that timeline did not come from the backup's.
+ *
+ * The child's first segment repeats the parent's bytes up to the switch and goes on from there, so it stands in for the
+ * parent's segment, whose later bytes never happened on this way.
+ *
+ * `history`: what the `.history` file of `target` says; unused when the backup is on that timeline itself.
+ */
+export function findWay(
+  backup: { timeline: number; startLsn: Lsn; stopLsn: Lsn },
+  target: number,
+  history: readonly TimelineSwitch[],
+  segmentBytes: number,
+): Leg[] | null {
+  let from = segmentStart(backup.startLsn, segmentBytes)
+  if (target === backup.timeline) return [{ timeline: target, from, to: null }]
+  const first = history.findIndex((one) => one.timeline === backup.timeline)
+  // A backup that ended behind the switch holds pages that the target never had.
+  if (first < 0 || backup.stopLsn > history[first]!.switchLsn) return null
+  const legs: Leg[] = []
+  for (const { timeline, switchLsn } of history.slice(first)) {
+    const to = segmentStart(switchLsn, segmentBytes)
+    if (to > from) legs.push({ timeline, from, to })
+    from = to > from ? to : from
+  }
+  return [...legs, { timeline: target, from, to: null }]
+}
+
+/** Follows a way as far as its segments are stored. `runs` of a timeline are in order, as RunBuilder leaves them. */
+export function followWay(way: readonly Leg[], runs: ReadonlyMap<number, readonly WalRun[]>): Reach {
+  const reach: Reach = { end: way[0]!.from, timeline: null, arrived: false }
+  for (const { timeline, from, to } of way) {
+    const run = runs.get(timeline)?.find((one) => one.from <= from && from < one.to)
+    if (!run) return reach
+    reach.timeline = timeline
+    reach.end = to !== null && to < run.to ? to : run.to
+    if (to !== null && reach.end < to) return reach
+    reach.arrived = to === null
+  }
+  return reach
+}
+
+/** Segments of a way in order, from the one that holds `from` up to, and without, the one that begins at or after `to`. */
+export function* segmentsOfWay(way: readonly Leg[], from: Lsn, to: Lsn, segmentBytes: number): Generator<Segment> {
+  for (const leg of way) {
+    const legEnd = leg.to !== null && leg.to < to ? leg.to : to
+    const first = segmentStart(from, segmentBytes)
+    let start = leg.from > first ? leg.from : first
+    for (; start < legEnd; start += BigInt(segmentBytes)) yield { timeline: leg.timeline, start }
+  }
+}
+
+/** The same, last one first. */
+export function* segmentsOfWayBackwards(
+  way: readonly Leg[],
+  from: Lsn,
+  to: Lsn,
+  segmentBytes: number,
+): Generator<Segment> {
+  const first = segmentStart(from, segmentBytes)
+  for (const leg of [...way].reverse()) {
+    const legEnd = leg.to !== null && leg.to < to ? leg.to : to
+    const begin = leg.from > first ? leg.from : first
+    let start = segmentStart(legEnd - 1n, segmentBytes)
+    for (; start >= begin; start -= BigInt(segmentBytes)) yield { timeline: leg.timeline, start }
+  }
+}
+
+/** Names of the segments between two positions of a way that are not stored. */
+export function missingSegments(
+  way: readonly Leg[],
+  runs: ReadonlyMap<number, readonly WalRun[]>,
+  from: Lsn,
+  to: Lsn,
+  segmentBytes: number,
+): string[] {
+  const missing: string[] = []
+  for (const segment of segmentsOfWay(way, from, to, segmentBytes)) {
+    const stored = runs.get(segment.timeline)?.some((run) => run.from <= segment.start && segment.start < run.to)
+    if (!stored) missing.push(segmentName(segment, segmentBytes))
+  }
+  return missing
+}
