@@ -1,8 +1,9 @@
 import type { Logger } from 'pino'
 import type { ClaimedJob } from '../catalog/catalog.js'
-import { asPostboxError, PostboxError } from '../errors.js'
+import { asPostboxError, type PostboxError } from '../errors.js'
 import { Backoff } from './backoff.js'
 import { runBaseBackup, type BaseBackupContext } from './base-backup-job.js'
+import { jobCanceled } from './job-canceled.js'
 import { JobProgress } from './job-progress.js'
 import { Wakeup } from './wakeup.js'
 
@@ -54,7 +55,7 @@ export class JobRunner {
     const log = this.options.log.child({ job: String(job.job_id) })
     const canceling = new AbortController()
     const progress = new JobProgress(catalog, job.job_id, () => {
-      canceling.abort(canceled(job.job_id))
+      canceling.abort(jobCanceled(job.job_id))
     })
     this.#progress = progress
     try {
@@ -84,8 +85,4 @@ export class JobRunner {
     await catalog.failJob(job.job_id, error, error.retryable)
     return error.retryable
   }
-}
-
-function canceled(jobId: bigint): PostboxError {
-  return new PostboxError('job_canceled', `job ${jobId} was canceled`, 'Start another one when it is wanted.')
 }

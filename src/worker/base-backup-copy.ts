@@ -1,0 +1,120 @@
+import { backupManifestKey, partKey, type Home } from '../box/key-names.js'
+import type { Manifest, PartEntry } from '../box/manifest.js'
+import { readBackupFiles, type BackupFiles } from '../source/backup-label.js'
+import { readBaseBackup, type BaseBackupEvent } from '../source/base-backup.js'
+import type { ReplicationConnection } from '../source/replication-connection.js'
+import { compressFrame } from '../transform/compress.js'
+import { FRAME_BYTES, FramePool } from '../transform/frame-pool.js'
+import { inOrder } from '../transform/in-order.js'
+import { PartBuilder, type BuiltPart } from '../transform/part-builder.js'
+import type { Lsn } from '../wal/lsn.js'
+import type { PartUploader } from './part-uploader.js'
+
+type Archive = Manifest['archives'][number]
+type CompressedEvent = Exclude<BaseBackupEvent, { kind: 'frame' }> | { kind: 'frame'; frame: Buffer; rawBytes: number }
+
+/** What a base backup left in the box, as its manifest names it. */
+export interface CopiedBackup extends BackupFiles {
+  timeline: number
+  startLsn: Lsn
+  stopLsn: Lsn
+  archives: Archive[]
+  backupManifest: PartEntry
+}
+
+export interface BackupCopyOptions {
+  home: Home
+  backupId: string
+  label: string
+  checkpoint: 'fast' | 'spread'
+  compressionLevel: number
+  partBytes: number
+  /** frames compressed at once */
+  threads: number
+  onBegin: (estimatedBytes: number) => void
+  /** a part lies in the box; called before it counts as done */
+  onStored: (kind: 'base_part' | 'backup_manifest', entry: PartEntry) => Promise<void>
+}
+
+/** Copies one base backup: source → frames → parts → box. */
+export class BackupCopy {
+  readonly #archives: Archive[] = []
+  #backupManifest: PartEntry | null = null
+  #files: BackupFiles | null = null
+  /** archive whose frames come from the source now */
+  #reading = ''
+  #start: Extract<BaseBackupEvent, { kind: 'start' }> | null = null
+  #stopLsn: Lsn = 0n
+
+  constructor(
+    readonly options: BackupCopyOptions,
+    readonly connection: ReplicationConnection,
+    readonly uploader: PartUploader,
+  ) {}
+
+  /** Resolves when every part is stored. Rejects as the source or the box do. */
+  async run(): Promise<CopiedBackup> {
+    const { threads, label, checkpoint, partBytes } = this.options
+    const buffers = new FramePool(threads + 2)
+    const events = readBaseBackup(this.connection, { label, checkpoint, frameBytes: FRAME_BYTES }, buffers)
+    const builder = new PartBuilder(partBytes)
+    let target: Archive | 'manifest' | null = null
+    for await (const event of inOrder(events, threads + 1, (each) => this.#compress(each, buffers))) {
+      if (event.kind === 'start') this.#begin(event)
+      else if (event.kind === 'archive') target = this.#openArchive(event.tablespace, event.location)
+      else if (event.kind === 'manifest') target = 'manifest'
+      else if (event.kind === 'end') this.#stopLsn = event.stopLsn
+      else {
+        // A part never reaches over the end of its archive.
+        const part = event.kind === 'frame' ? builder.add(event.frame, event.rawBytes) : builder.finish()
+        if (part) await this.#upload(target!, part)
+      }
+    }
+    await this.uploader.drain()
+    const { startLsn, timeline } = this.#start!
+    return {
+      ...this.#files!,
+      timeline,
+      startLsn,
+      stopLsn: this.#stopLsn,
+      archives: this.#archives.toSorted((a, b) => Number(b.tablespace === 'base') - Number(a.tablespace === 'base')),
+      backupManifest: this.#backupManifest!,
+    }
+  }
+
+  #begin(start: Extract<BaseBackupEvent, { kind: 'start' }>): void {
+    this.#start = start
+    this.options.onBegin(start.estimatedBytes)
+  }
+
+  async #compress(event: BaseBackupEvent, buffers: FramePool): Promise<CompressedEvent> {
+    if (event.kind === 'archive') this.#reading = event.tablespace
+    if (event.kind !== 'frame') return event
+    const raw = event.buffer.subarray(0, event.bytes)
+    // The server sends tablespaces first and base last; backup_label is the first file of base.
+    if (this.#reading === 'base') this.#files ??= readBackupFiles(raw)
+    const frame = await compressFrame(raw, this.options.compressionLevel)
+    buffers.release(event.buffer)
+    return { kind: 'frame', frame, rawBytes: event.bytes }
+  }
+
+  #openArchive(tablespace: string, location: string | null): Archive {
+    const archive: Archive = { tablespace, location, parts: [] }
+    this.#archives.push(archive)
+    return archive
+  }
+
+  async #upload(target: Archive | 'manifest', built: BuiltPart): Promise<void> {
+    const { home, backupId, onStored } = this.options
+    const key =
+      target === 'manifest'
+        ? backupManifestKey(home, backupId, built.sha256)
+        : partKey(home, backupId, target.tablespace, target.parts.length, built.sha256)
+    const sha256 = built.sha256.toString('hex')
+    const entry: PartEntry = { key, bytes: built.bytes, sha256, raw_bytes: built.rawBytes }
+    if (target === 'manifest') this.#backupManifest = entry
+    else target.parts.push(entry)
+    const kind = target === 'manifest' ? 'backup_manifest' : 'base_part'
+    await this.uploader.add({ ...built, key, contentType: 'application/zstd' }, () => onStored(kind, entry))
+  }
+}
