@@ -1,11 +1,5 @@
-import {
-  FIRST_IS_CONTINUED,
-  hasPageMagic,
-  LONG_HEADER_BYTES,
-  readSegmentHeader,
-  SHORT_HEADER_BYTES,
-  type SegmentHeader,
-} from './page.js'
+import { readSegmentHeader, type SegmentHeader } from './page.js'
+import { readAcross, RECORD_HEADER_BYTES, recordsOnPage } from './records.js'
 
 /** A commit or abort record: what recovery compares with recovery_target_time and recovery_target_xid. */
 export interface TransactionEnd {
@@ -13,11 +7,12 @@ export interface TransactionEnd {
   xid: number
   /** the record's own time, cut to the millisecond */
   endedAt: Date
+  /** the same in full, as microseconds from 1970 */
+  endedAtMicros: bigint
   committed: boolean
 }
 
-// XLogRecord (src/include/access/xlogrecord.h): total length, xid, previous LSN, info, resource manager, padding, CRC.
-const RECORD_HEADER_BYTES = 24
+// Offsets in XLogRecord.
 const INFO_OFFSET = 16
 const RMGR_OFFSET = 17
 const RM_XACT_ID = 1
@@ -33,8 +28,6 @@ const committedByOperation = new Map([
 const POSTGRES_EPOCH_MICROS = 946_684_800_000_000n
 const BLOCK_ID_DATA_SHORT = 255
 const BLOCK_ID_DATA_LONG = 254
-
-const align8 = (bytes: number): number => (bytes + 7) & ~7
 
 /** Newest commit or abort in a segment, or null when none ends in it. Reads from the back, so usually one page. */
 export function lastCommitTime(segment: Buffer): Date | null {
@@ -56,29 +49,10 @@ export function* transactionEnds(segment: Buffer): Generator<TransactionEnd> {
 
 /** Transaction ends whose record begins on the page. */
 function* endsOnPage(wal: Buffer, header: SegmentHeader, page: number): Generator<TransactionEnd> {
-  const pageStart = page * header.pageBytes
-  const pageEnd = pageStart + header.pageBytes
-  let at = firstRecord(wal, header, page)
-  while (at !== null && at < pageEnd && at + 4 <= wal.length) {
-    const bytes = wal.readUInt32LE(at)
-    // Zeros follow the last record and a segment switch.
-    if (bytes < RECORD_HEADER_BYTES) return
+  for (const { at, bytes } of recordsOnPage(wal, header, page)) {
     const end = readTransactionEnd(wal, header.pageBytes, at, bytes)
     if (end) yield end
-    at = advance(header.pageBytes, at, align8(bytes))
   }
-}
-
-/** Offset of the first record that begins on the page; null when none does, or the page was never written. */
-function firstRecord(wal: Buffer, header: SegmentHeader, page: number): number | null {
-  const pageStart = page * header.pageBytes
-  if (pageStart + SHORT_HEADER_BYTES > wal.length || !hasPageMagic(wal, pageStart)) return null
-  // A recycled file still holds an older life's pages behind its end.
-  if (wal.readBigUInt64LE(pageStart + 8) !== header.start + BigInt(pageStart)) return null
-  const headerBytes = page === 0 ? LONG_HEADER_BYTES : SHORT_HEADER_BYTES
-  if (!(wal.readUInt16LE(pageStart + 2) & FIRST_IS_CONTINUED)) return pageStart + headerBytes
-  const first = pageStart + headerBytes + align8(wal.readUInt32LE(pageStart + 16))
-  return first < pageStart + header.pageBytes ? first : null
 }
 
 function readTransactionEnd(wal: Buffer, pageBytes: number, at: number, bytes: number): TransactionEnd | null {
@@ -91,7 +65,7 @@ function readTransactionEnd(wal: Buffer, pageBytes: number, at: number, bytes: n
   if (!record || !mainDataBytes || mainDataBytes < 8) return null
   // Main data stands last in a record; xl_xact_commit and xl_xact_abort both begin with their time.
   const micros = record.readBigInt64LE(bytes - mainDataBytes) + POSTGRES_EPOCH_MICROS
-  return { xid: record.readUInt32LE(4), endedAt: new Date(Number(micros / 1000n)), committed }
+  return { xid: record.readUInt32LE(4), endedAt: new Date(Number(micros / 1000n)), endedAtMicros: micros, committed }
 }
 
 /** Transaction records carry no blocks, so at most an origin (3 bytes) and a top-level xid (5 bytes) stand before the data header. */
@@ -106,30 +80,4 @@ function mainDataLength(record: Buffer): number | null {
     else return null
   }
   return null
-}
-
-/** Bytes of a record, page headers left out; null where it runs out of the segment. */
-function readAcross(wal: Buffer, pageBytes: number, at: number, bytes: number): Buffer | null {
-  const leftOnPage = pageBytes - (at % pageBytes)
-  if (bytes <= leftOnPage) return at + bytes <= wal.length ? wal.subarray(at, at + bytes) : null
-  const pieces: Buffer[] = []
-  for (let left = bytes; left > 0;) {
-    const take = Math.min(left, pageBytes - (at % pageBytes))
-    if (at + take > wal.length) return null
-    pieces.push(wal.subarray(at, at + take))
-    left -= take
-    at += take + SHORT_HEADER_BYTES
-  }
-  return Buffer.concat(pieces)
-}
-
-/** Offset that lies `bytes` of record data further on. */
-function advance(pageBytes: number, at: number, bytes: number): number {
-  for (let left = bytes; ;) {
-    const onPage = pageBytes - (at % pageBytes)
-    if (left < onPage) return at + left
-    left -= onPage
-    at += onPage + SHORT_HEADER_BYTES
-    if (left === 0) return at
-  }
 }
