@@ -1,0 +1,62 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { inOrder } from '../../src/transform/in-order.js'
+
+async function* generate(items: readonly number[]): AsyncGenerator<number> {
+  for (const item of items) yield await Promise.resolve(item)
+}
+
+async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
+  const all: T[] = []
+  for await (const item of items) all.push(item)
+  return all
+}
+
+describe('work in order', () => {
+  test('yields results in the order of the items, with at most as many at once as allowed', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.integer({ min: 0, max: 4 })),
+        fc.integer({ min: 1, max: 5 }),
+        async (ticks, atOnce) => {
+          let running = 0
+          let most = 0
+          const results = inOrder(generate(ticks), atOnce, async (tick) => {
+            most = Math.max(most, ++running)
+            for (let turn = 0; turn < tick; turn++) await Promise.resolve()
+            running--
+            return tick
+          })
+          expect(await collect(results)).toEqual(ticks)
+          expect(most).toBeLessThanOrEqual(atOnce)
+        },
+      ),
+      { numRuns: 50 },
+    )
+  })
+
+  test('yields a finished result while the source is silent', async () => {
+    const silent = Promise.withResolvers<number>()
+    async function* source(): AsyncGenerator<number> {
+      yield 1
+      yield await silent.promise
+    }
+    const results = inOrder(source(), 4, (item) => Promise.resolve(item * 10))
+    expect(await results.next()).toEqual({ done: false, value: 10 })
+    silent.resolve(2)
+    expect(await results.next()).toEqual({ done: false, value: 20 })
+    expect(await results.next()).toEqual({ done: true, value: undefined })
+  })
+
+  test('throws what the work throws and what the source throws', async () => {
+    const failing = inOrder(generate([1, 2]), 2, (item) =>
+      item === 2 ? Promise.reject(new Error('codec')) : Promise.resolve(item),
+    )
+    await expect(collect(failing)).rejects.toThrow('codec')
+    async function* broken(): AsyncGenerator<number> {
+      yield await Promise.resolve(1)
+      throw new Error('socket')
+    }
+    await expect(collect(inOrder(broken(), 2, (item) => Promise.resolve(item)))).rejects.toThrow('socket')
+  })
+})
