@@ -182,8 +182,9 @@ export class SandboxPostgres {
     await killAll([pid, ...(await childrenOf(pid))])
     forgetProcess(pid)
     // In a container whose first process collects no orphans the dead postmaster stays a zombie, and the next one would
-    // take that for a running server.
+    // take it, by these lock files, for a running server.
     await rm(join(this.dataDir, 'postmaster.pid'))
+    await rm(join(this.socketDir, `.s.PGSQL.${this.port}.lock`))
     this.#pid = null
   }
 
