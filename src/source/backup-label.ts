@@ -26,7 +26,8 @@ export function readBackupFiles(tar: Buffer): BackupFiles {
   const second = readEntry(tar, first.end)
   return {
     backupLabel: first.content,
-    tablespaceMap: second?.name === 'tablespace_map' ? second.content : null,
+    // Without tablespaces the file is there and empty.
+    tablespaceMap: (second?.name === 'tablespace_map' && second.content) || null,
   }
 }
 

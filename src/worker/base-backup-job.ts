@@ -31,6 +31,13 @@ export interface BaseBackupContext {
   log: Logger
 }
 
+export interface JobSignals {
+  /** the job was canceled, or the worker ends */
+  signal: AbortSignal
+  /** the worker ends */
+  workerSignal: AbortSignal
+}
+
 /** One backup under way: who it is. */
 interface Backup {
   job: ClaimedJob
@@ -48,7 +55,7 @@ export async function runBaseBackup(
   job: ClaimedJob,
   context: BaseBackupContext,
   progress: JobProgress,
-  signal: AbortSignal,
+  { signal, workerSignal }: JobSignals,
 ): Promise<void> {
   const { catalog, wal, log, box, databaseUrl } = context
   await wal.slotReady(signal)
@@ -74,9 +81,11 @@ export async function runBaseBackup(
     await wal.stored(copied.timeline, copied.stopLsn, signal)
     await checkWal(catalog, home, copied)
 
+    progress.enter('committing')
     await progress.stop()
-    if (!(await catalog.beginCommit(job.job_id))) throw jobCanceled(job.job_id)
-    await commit(backup, copied, stoppedAt, context, signal)
+    if (await catalog.isCancelRequested(job.job_id)) throw jobCanceled(job.job_id)
+    // From here on a cancellation comes too late: a manifest half posted would be neither there nor gone.
+    await commit(backup, copied, stoppedAt, context, workerSignal)
     log.info({ backupId }, 'the base backup is committed')
   } catch (thrown) {
     // What fails because the connection was closed under it has failed because of the abort.

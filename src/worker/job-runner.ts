@@ -61,7 +61,8 @@ export class JobRunner {
     try {
       log.info({ kind: job.kind, attempt: job.attempt }, 'begin')
       const context = await this.options.context()
-      await runBaseBackup(job, { ...context, log }, progress, AbortSignal.any([workerSignal, canceling.signal]))
+      const signal = AbortSignal.any([workerSignal, canceling.signal])
+      await runBaseBackup(job, { ...context, log }, progress, { signal, workerSignal })
       return false
     } catch (thrown) {
       await progress.stop()
