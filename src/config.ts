@@ -121,6 +121,16 @@ function readToken(file: string): string {
   }
 }
 
+/** Node's own number of threads, where UV_THREADPOOL_SIZE says nothing else. */
+const NODE_THREADS = 4
+
+/** The environment of a process with so many threads, or null when this one has enough. */
+export function environmentWithThreads(threads: number): NodeJS.ProcessEnv | null {
+  const now = process.env['UV_THREADPOOL_SIZE']
+  if (now !== undefined || threads <= NODE_THREADS) return null
+  return { ...process.env, UV_THREADPOOL_SIZE: String(threads) }
+}
+
 function threads(env: Environment): number {
   const value = optional(env, 'POSTBOX_THREADS')
   if (value === null) return availableParallelism()

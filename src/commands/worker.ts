@@ -1,0 +1,49 @@
+import { readFileSync } from 'node:fs'
+import { Command } from 'commander'
+import { environmentWithThreads, workerConfig, type WorkerConfig } from '../config.js'
+import { PostboxError } from '../errors.js'
+import { createLog } from '../log.js'
+import { runWorker } from '../worker/worker.js'
+import { interruptSignal } from './interrupt.js'
+
+const help = `
+Example:
+  $ POSTBOX_DATABASE_URL=postgresql://postbox@localhost/postgres postbox worker
+
+It runs until it is stopped (SIGTERM or SIGINT) and logs JSON lines to standard error. One worker serves a catalog; a
+second one waits until the first has ended. It needs no S3 key: grants come from POSTBOX_ISSUER_URL or from
+select backup.install_grant(…).`
+
+/** `postbox worker`: runs jobs and keeps WAL flowing until it is stopped. */
+export function workerCommand(): Command {
+  return new Command('worker').addHelpText('after', help).action(async () => {
+    const config = workerConfig()
+    growThreadPool(config.threads)
+    const { databaseUrl, issuer, threads } = config
+    const log = createLog(config.logLevel)
+    await runWorker({ databaseUrl, issuer, ca: readCertificates(config), threads, log }, interruptSignal())
+    log.info('the worker has ended')
+  })
+}
+
+/**
+ * Node sizes its thread pool (four) once, before any of our code runs, so more threads need a new start: the same
+ * process, replaced.
+ */
+function growThreadPool(threads: number): void {
+  const env = environmentWithThreads(threads)
+  if (env === null || process.execve === undefined) return
+  process.execve(process.execPath, [process.execPath, ...process.execArgv, ...process.argv.slice(1)], env)
+}
+
+function readCertificates({ boxCaFile }: WorkerConfig): string | undefined {
+  if (boxCaFile === null) return undefined
+  try {
+    return readFileSync(boxCaFile, 'utf8')
+  } catch (cause) {
+    const hint = 'Name a PEM file that the worker may read.'
+    throw new PostboxError('config_invalid', `POSTBOX_CA_FILE names ${boxCaFile}, which cannot be read`, hint, {
+      cause,
+    })
+  }
+}
