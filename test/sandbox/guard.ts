@@ -8,6 +8,7 @@ import type { Writable } from 'node:stream'
 const SCRIPT = `
 trap '' INT TERM HUP
 pids= dirs=
+alive() { kill -0 "$1" 2>/dev/null && ! grep -qs '^State:.Z' "/proc/$1/status"; }
 without() { for one in $2; do [ "$one" = "$1" ] || printf ' %s' "$one"; done; }
 while read -r verb signal what; do
   case $verb in
@@ -19,8 +20,8 @@ done
 for one in $pids; do kill "-\${one%%:*}" "\${one#*:}" 2>/dev/null; done
 for one in $pids; do
   tries=0
-  while kill -0 "\${one#*:}" 2>/dev/null && [ $tries -lt 50 ]; do sleep 0.1; tries=$((tries + 1)); done
-  [ $tries -lt 50 ] || kill -KILL "\${one#*:}" 2>/dev/null
+  while alive "\${one#*:}" && [ $tries -lt 50 ]; do sleep 0.1; tries=$((tries + 1)); done
+  ! alive "\${one#*:}" || kill -KILL "\${one#*:}" 2>/dev/null
 done
 for one in $dirs; do rm -rf -- "$one"; done
 `

@@ -15,7 +15,7 @@ import { run } from './run.js'
 afterAll(() => removeScratch())
 
 describe.each(postgresVersions)('Postgres %i', (version) => {
-  it('starts, answers over both sockets, stops, starts again and leaves nothing behind', async () => {
+  it('starts, answers, stops, starts again and leaves nothing behind', async () => {
     const postgres = await startPostgres({ version })
     const [row] = await postgres.query<{ num: number; checksums: string; level: string; segment: string }>(
       `select current_setting('server_version_num')::int as num, current_setting('data_checksums') as checksums,
