@@ -1,0 +1,122 @@
+import { keyholderEnv, postboxOk, WorkerProcess } from './command.js'
+import { startPostgres, type SandboxPostgres, type StartOptions } from './postgres.js'
+import { startS3, type LocalS3 } from './s3/server.js'
+import { until } from './until.js'
+
+export interface BackedUpOptions extends StartOptions {
+  server?: string
+  /** a bucket with versions, as one should have */
+  versioned?: boolean
+  tls?: boolean
+  /** length of the grant */
+  expires?: string
+}
+
+/** A job as backup.jobs shows it. */
+export interface JobRow {
+  job_id: string
+  state: string
+  phase: string | null
+  bytes_done: string
+  bytes_total: string | null
+  error_code: string | null
+  error_message: string | null
+  error_hint: string | null
+  attempts: number
+}
+
+const BUCKET = 'backups'
+
+/** A Postgres with the schema installed, a grant, a running worker and a local S3: what a user has on the first day. */
+export class BackedUpServer {
+  worker!: WorkerProcess
+
+  private constructor(
+    readonly postgres: SandboxPostgres,
+    readonly s3: LocalS3,
+    readonly server: string,
+  ) {}
+
+  static async start(options: BackedUpOptions = {}): Promise<BackedUpServer> {
+    const { server = 'db1', versioned = true, tls = false, expires = '12h', ...postgresOptions } = options
+    const s3 = await startS3({ buckets: [{ name: BUCKET, versioned }], tls })
+    const postgres = await startPostgres(postgresOptions)
+    const backedUp = new BackedUpServer(postgres, s3, server)
+    await postboxOk(['install', '--worker-role', 'postbox_worker'], backedUp.databaseEnv('postgres'))
+    await backedUp.installGrant(expires)
+    backedUp.startWorker()
+    await backedUp.worker.says('the worker has begun')
+    return backedUp
+  }
+
+  /** what the worker's side may know: where the database is, and whom to trust */
+  databaseEnv(user = 'postbox_worker'): Record<string, string> {
+    return {
+      POSTBOX_DATABASE_URL: this.postgres.url({ user }),
+      ...(this.s3.caFile === null ? {} : { POSTBOX_CA_FILE: this.s3.caFile }),
+    }
+  }
+
+  /** what the keyholder knows */
+  get keyholderEnv(): Record<string, string> {
+    return keyholderEnv(this.s3, BUCKET)
+  }
+
+  get bucket(): ReturnType<LocalS3['bucket']> {
+    return this.s3.bucket(BUCKET)
+  }
+
+  startWorker(env: Record<string, string> = {}): WorkerProcess {
+    this.worker = new WorkerProcess({ ...this.databaseEnv(), ...env })
+    return this.worker
+  }
+
+  async installGrant(expires = '12h'): Promise<void> {
+    const grant = await postboxOk(['grant', '--server', this.server, '--expires', expires], this.keyholderEnv)
+    await this.postgres.query('select backup.install_grant($1)', [grant])
+  }
+
+  async startBase(label: string | null = null): Promise<bigint> {
+    const [row] = await this.postgres.query<{ job_id: string }>('select backup.start_base($1) job_id', [label])
+    return BigInt(row!.job_id)
+  }
+
+  async job(jobId: bigint): Promise<JobRow> {
+    const [row] = await this.postgres.query<JobRow>('select * from backup.jobs where job_id = $1', [jobId.toString()])
+    return row!
+  }
+
+  /** Waits until the job has ended, and returns how. */
+  async ended(jobId: bigint): Promise<JobRow> {
+    return until(`job ${jobId} has ended`, async () => {
+      const job = await this.job(jobId)
+      return ['done', 'failed', 'canceled'].includes(job.state) ? job : null
+    })
+  }
+
+  /** A base backup from start to end; throws with the job's error and the worker's log when it fails. */
+  async backUp(label: string | null = null): Promise<bigint> {
+    const jobId = await this.startBase(label)
+    const job = await this.ended(jobId)
+    if (job.state !== 'done') throw new Error(`${JSON.stringify(job)}\n${this.worker.log}`)
+    return jobId
+  }
+
+  /** Finishes the segment that is being written and waits until it is stored and recorded. */
+  async storeAllWal(): Promise<void> {
+    const [row] = await this.postgres.query<{ lsn: string }>('select pg_switch_wal()::text lsn')
+    await until(`WAL up to ${row!.lsn} is stored`, async () => {
+      const [at] = await this.postgres.query<{ stored: boolean }>(
+        "select coalesce(max(flush_lsn) >= $1::pg_lsn, false) stored from pg_stat_replication where application_name = 'postbox'",
+        [row!.lsn],
+      )
+      return at!.stored
+    })
+  }
+
+  async remove(): Promise<void> {
+    await this.worker.kill9()
+    await this.postgres.remove()
+    await this.s3.close()
+  }
+}

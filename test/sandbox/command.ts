@@ -1,0 +1,103 @@
+import { spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { join } from 'node:path'
+import { endWithUs, forgetProcess } from './guard.js'
+import type { LocalS3 } from './s3/server.js'
+import { until } from './until.js'
+
+/** The compiled program, as it is shipped. */
+export const cli = join(import.meta.dirname, '../../dist/cli.js')
+
+const bare = { PATH: process.env['PATH'] ?? '/usr/bin:/bin', LC_ALL: 'C' }
+
+export interface CommandResult {
+  /** null when a signal ended it */
+  code: number | null
+  stdout: string
+  stderr: string
+}
+
+/** Runs `postbox ARGS…` to its end with nothing in its environment but `env`. */
+export async function postbox(args: readonly string[], env: Record<string, string>): Promise<CommandResult> {
+  const child = spawn(process.execPath, [cli, ...args], { env: { ...bare, ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
+  const output = gather(child)
+  const [code] = (await once(child, 'close')) as [number | null]
+  return { code, ...output }
+}
+
+/** The same, which must succeed; returns what it printed. */
+export async function postboxOk(args: readonly string[], env: Record<string, string>): Promise<string> {
+  const { code, stdout, stderr } = await postbox(args, env)
+  if (code !== 0) throw new Error(`postbox ${args.join(' ')} ended with ${String(code)}:\n${stderr}${stdout}`)
+  return stdout
+}
+
+/** The S3 keys and the bucket's place, for commands of the keyholder's side alone. */
+export function keyholderEnv(
+  s3: Pick<LocalS3, 'endpoint' | 'region' | 'accessKey' | 'secretKey' | 'caFile'>,
+  bucket: string,
+): Record<string, string> {
+  return {
+    POSTBOX_BUCKET: bucket,
+    POSTBOX_S3_ENDPOINT: s3.endpoint,
+    POSTBOX_S3_REGION: s3.region,
+    AWS_ACCESS_KEY_ID: s3.accessKey,
+    AWS_SECRET_ACCESS_KEY: s3.secretKey,
+    ...(s3.caFile === null ? {} : { POSTBOX_CA_FILE: s3.caFile }),
+  }
+}
+
+/** A `postbox worker` of its own process, without any S3 key in its environment. */
+export class WorkerProcess {
+  readonly #child: ChildProcess
+  readonly #output: { stdout: string; stderr: string }
+  readonly ended: Promise<number | null>
+
+  constructor(env: Record<string, string>) {
+    this.#child = spawn(process.execPath, [cli, 'worker'], {
+      env: { ...bare, POSTBOX_LOG_LEVEL: 'debug', ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
+    this.#output = gather(this.#child)
+    this.ended = once(this.#child, 'close').then(([code]) => {
+      forgetProcess(this.pid)
+      return code as number | null
+    })
+    endWithUs(this.pid, 'KILL')
+  }
+
+  get pid(): number {
+    return this.#child.pid!
+  }
+
+  /** its log so far, JSON lines */
+  get log(): string {
+    return this.#output.stderr
+  }
+
+  /** Waits for a line of the log that holds `text`. */
+  async says(text: string): Promise<void> {
+    await until(`the worker says "${text}"`, () => {
+      if (this.#child.exitCode !== null) throw new Error(`the worker ended:\n${this.log}`)
+      return this.log.includes(text)
+    })
+  }
+
+  /** Asks it to end and waits until it has. */
+  async stop(): Promise<number | null> {
+    this.#child.kill('SIGTERM')
+    return this.ended
+  }
+
+  async kill9(): Promise<void> {
+    this.#child.kill('SIGKILL')
+    await this.ended
+  }
+}
+
+function gather(child: ChildProcess): { stdout: string; stderr: string } {
+  const output = { stdout: '', stderr: '' }
+  child.stdout!.setEncoding('utf8').on('data', (text: string) => (output.stdout += text))
+  child.stderr!.setEncoding('utf8').on('data', (text: string) => (output.stderr += text))
+  return output
+}
