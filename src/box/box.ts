@@ -11,6 +11,8 @@ export interface Part {
   /** of the stored bytes; what S3 answers as ETag unless it encrypts by KMS */
   md5: Buffer
   contentType: string
+  /** WAL: it is not throttled, as the server keeps what is not stored yet */
+  urgent?: boolean
 }
 
 /** What the box said of a stored object. */

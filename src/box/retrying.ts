@@ -1,0 +1,49 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import pRetry from 'p-retry'
+import { PostboxError, type ErrorCode } from '../errors.js'
+import type { Box } from './box.js'
+
+export interface RetryPolicy {
+  /** tries after the first, for what may heal by waiting */
+  retries: number
+  /** before the first retry; doubled each time, with up to as much again by chance */
+  minDelayMs: number
+  maxDelayMs: number
+}
+
+/** About two minutes of trying; a job or the WAL keeper begins anew after that. */
+const DEFAULT_POLICY: RetryPolicy = { retries: 8, minDelayMs: 250, maxDelayMs: 30_000 }
+
+/** What waiting does not heal is tried again this often only. */
+const RETRIES_BY_CODE: Partial<Record<ErrorCode, number>> = {
+  // Once may be a flipped bit on the way; twice is a broken machine.
+  box_damaged: 1,
+  box_answer_wrong: 2,
+}
+
+/**
+ * Posts again, later, what failed but may succeed; a `Retry-After` is waited for. Errors that are not `retryable` pass
+ * at once, and so does the signal's reason.
+ */
+export function retrying(inner: Box, policy: RetryPolicy = DEFAULT_POLICY): Box {
+  return {
+    post: (part, signal) =>
+      pRetry(() => inner.post(part, signal), {
+        retries: policy.retries,
+        minTimeout: policy.minDelayMs,
+        maxTimeout: policy.maxDelayMs,
+        randomize: true,
+        signal,
+        shouldRetry: async ({ error, retriesConsumed, retryDelay }) => {
+          if (!(error instanceof PostboxError) || !error.retryable) return false
+          const limit = RETRIES_BY_CODE[error.code] ?? policy.retries
+          if (retriesConsumed >= limit) return false
+          // The library waits `retryDelay` itself, afterwards.
+          const more = (error.retryAfterMs ?? 0) - retryDelay
+          // When that is cut short the library sees the signal too, and gives its reason.
+          if (more > 0) await delay(more, undefined, { signal }).catch(() => undefined)
+          return true
+        },
+      }),
+  }
+}
