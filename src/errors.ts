@@ -43,7 +43,11 @@ const retryableByCode = {
   part_too_large: false,
   // jobs
   job_canceled: false,
+  job_not_running: false,
   worker_lost: true,
+  // what the catalog was told before and now is told otherwise
+  wal_conflict: false,
+  object_conflict: false,
   // the archive
   archive_unavailable: true,
   archive_refused: false,

@@ -1,0 +1,116 @@
+create or replace function backup._wal_file_at(
+    -- Its segment must be finished, or its file is still being written to.
+    lsn pg_lsn
+)
+    -- when the segment that holds the LSN was last written; null when that cannot be seen
+    returns timestamptz
+    language plpgsql
+    stable
+    set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if pg_is_in_recovery() or not has_function_privilege('pg_stat_file(text, boolean)', 'execute') then
+        return null;
+    end if;
+    -- At a boundary the name would be that of the segment before.
+    return (pg_stat_file('pg_wal/' || pg_walfile_name(lsn + 1::numeric), true)).modification;
+end
+$$;
+
+comment on function backup._wal_file_at(pg_lsn) is 'Age of WAL by its file in pg_wal.';
+
+create or replace function backup._wal_position()
+    -- Always one row. Without a slot only current_lsn is known.
+    -- streaming: a worker reads from the slot now. slot_state: pg_replication_slots.wal_status.
+    -- durable_lsn: all WAL before it is stored. kept_bytes: WAL that the slot keeps in pg_wal.
+    -- flush_lag: how long the last stored WAL took. idle_since: since when nobody reads (Postgres 17 and later).
+    returns table (
+        current_lsn pg_lsn, slot_exists boolean, streaming boolean, reader_name text, slot_state text,
+        safe_wal_size bigint, durable_lsn pg_lsn, kept_bytes bigint, flush_lag interval, idle_since timestamptz
+    )
+    language sql
+    stable
+    security definer
+    rows 1
+    set search_path = pg_catalog, pg_temp
+as $$
+    select n.current_lsn, s.slot_name is not null, coalesce(s.active, false), a.application_name, s.wal_status, s.safe_wal_size,
+           coalesce(r.flush_lsn, s.restart_lsn),
+           (case when s.restart_lsn is not null then greatest(n.current_lsn - s.restart_lsn, 0) end)::bigint, r.flush_lag,
+           -- A column of newer versions only.
+           (to_jsonb(s) ->> 'inactive_since')::timestamptz
+    from (select case when pg_is_in_recovery() then pg_last_wal_receive_lsn() else pg_current_wal_lsn() end as current_lsn) n
+    left join pg_replication_slots s on s.slot_name = backup._setting_value('slot') and s.slot_type = 'physical'
+    left join pg_stat_replication r on r.pid = s.active_pid
+    left join pg_stat_activity a on a.pid = s.active_pid
+$$;
+
+comment on function backup._wal_position() is 'How far WAL is safe, seen without pg_monitor.';
+
+create or replace function backup._seconds_at_risk()
+    -- age of the oldest WAL that is not stored; null when nothing is known of it
+    returns numeric
+    language plpgsql
+    stable
+    security definer
+    set search_path = pg_catalog, pg_temp
+as $$
+declare
+    wal record;
+    segment record;
+    trouble_at timestamptz;
+    since timestamptz;
+begin
+    select p.* into wal from backup._wal_position() p;
+    if wal.durable_lsn is null or wal.current_lsn is null then
+        return null;
+    elsif wal.current_lsn <= wal.durable_lsn then
+        return 0;
+    end if;
+    select s.start_lsn + s.segment_bytes::numeric as end_lsn, s.segment_bytes, s.stored_at into segment
+    from backup._wal_segment s
+    order by s.system_identifier desc, s.timeline desc, s.start_lsn desc
+    limit 1;
+
+    if not wal.streaming then
+        select w.started_at into since from backup._worker w;
+        since := coalesce(wal.idle_since, greatest(since, segment.stored_at));
+        return round(extract(epoch from clock_timestamp() - since), 3);
+    end if;
+
+    -- flush_lag stands still while nothing gets stored, so each other sign of age counts too. A trouble is as old as
+    -- its first report; a checkpoint or a finished file behind the stored position is as old as it says.
+    select min((t.problem ->> 'since')::timestamptz) into trouble_at
+    from backup._worker w cross join lateral jsonb_each(w.problems) t (component, problem)
+    where t.component in ('box', 'wal');
+    since := least(clock_timestamp() - wal.flush_lag, trouble_at,
+        (select c.checkpoint_time from pg_control_checkpoint() c where c.checkpoint_lsn > wal.durable_lsn));
+    if wal.current_lsn - wal.durable_lsn > coalesce(segment.segment_bytes, 1073741824) then
+        since := least(since, backup._wal_file_at(wal.durable_lsn));
+    end if;
+    -- Only whole segments were stored: what came after the last of them waits since then. A server that was idle has
+    -- no flush_lag, and what it writes first is new.
+    if wal.flush_lag is not null and wal.durable_lsn <= segment.end_lsn then
+        since := least(since, segment.stored_at);
+    end if;
+    return round(extract(epoch from clock_timestamp() - coalesce(since, clock_timestamp())), 3);
+end
+$$;
+
+comment on function backup._seconds_at_risk() is 'How old the oldest WAL is that is not yet in the box.';
+
+create or replace function backup._worker_report()
+    -- What the last worker said of itself; no row before the first. problem: the one that began last.
+    returns table (version text, started_at timestamptz, problems jsonb, problem jsonb)
+    language sql
+    stable
+    security definer
+    rows 1
+    set search_path = pg_catalog, pg_temp
+as $$
+    select w.version, w.started_at, w.problems,
+           (select t.problem from jsonb_each(w.problems) t (component, problem) order by t.problem ->> 'since' desc limit 1)
+    from backup._worker w
+$$;
+
+comment on function backup._worker_report() is 'What the last worker said of itself.';

@@ -1,0 +1,127 @@
+-- One function per group of checks. state: ok, warn or crit.
+create or replace function backup._check_worker()
+    returns table (name text, state text, message text, hint text)
+    language plpgsql
+    stable
+    security definer
+    rows 1
+    set search_path = pg_catalog, pg_temp
+as $$
+declare
+    holder record;
+    report record;
+    problem jsonb;
+begin
+    name := 'worker';
+    select s.* into holder from backup._worker_session() s;
+    select r.* into report from backup._worker_report() r;
+    problem := coalesce(report.problems -> 'wal', report.problems -> 'database');
+    if holder.pid is null then
+        state := 'crit';
+        message := 'no worker runs';
+        hint := 'Start "postbox worker" beside this database, or see why it ended in its log.';
+    elsif not holder.is_worker then
+        state := 'crit';
+        message := format('%s holds the worker lock and is no member of backup_worker', coalesce(quote_ident(holder.role_name), 'somebody'));
+        hint := format('End that session: select pg_terminate_backend(%s).', holder.pid);
+    elsif problem is not null then
+        state := 'crit';
+        message := problem ->> 'message';
+        hint := problem ->> 'hint';
+    else
+        state := 'ok';
+        message := format('version %s runs since %s', report.version, report.started_at);
+    end if;
+    return next;
+end
+$$;
+
+comment on function backup._check_worker() is 'Check: a worker runs, and nothing keeps it from storing WAL.';
+
+create or replace function backup._check_grants()
+    returns table (name text, state text, message text, hint text)
+    language plpgsql
+    stable
+    security definer
+    rows 3
+    set search_path = pg_catalog, pg_temp
+as $$
+declare
+    used record;
+    problems jsonb := (select r.problems from backup._worker_report() r);
+    renew text := format('Run "postbox grant --server %s" where the S3 keys are, then select backup.install_grant(…).',
+        coalesce(backup._setting_value('server'), 'NAME'));
+    component text;
+begin
+    name := 'grant';
+    select g.expires_at, (g.content ->> 'max_part_bytes')::bigint as max_part_bytes into used
+    from backup._grant g where g.grant_id = backup._grant_in_use();
+    if not found then
+        state := 'crit';
+        message := coalesce('the last grant ended at ' || (select max(g.expires_at) from backup._grant g
+            where g.server = backup._setting_value('server')), 'no grant is installed');
+        hint := renew;
+    elsif used.expires_at < clock_timestamp() + backup._setting_value('grant_warn_before')::interval then
+        state := 'warn';
+        message := format('the last grant ends at %s', used.expires_at);
+        hint := renew;
+    elsif used.max_part_bytes < backup._setting_value('part_bytes')::bigint then
+        state := 'warn';
+        message := format('the grant allows parts of %s bytes and part_bytes is %s', used.max_part_bytes, backup._setting_value('part_bytes'));
+        hint := 'Lower the setting part_bytes, or make a grant with --max-part-bytes.';
+    else
+        state := 'ok';
+        message := format('good until %s', used.expires_at);
+        hint := null;
+    end if;
+    return next;
+
+    -- While the grant lasts nothing is lost by an issuer that is away.
+    foreach component in array array['box', 'issuer'] loop
+        name := component;
+        state := case when problems -> component is null then 'ok' when component = 'box' then 'crit' else 'warn' end;
+        message := coalesce(problems -> component ->> 'message', 'no trouble was reported');
+        hint := problems -> component ->> 'hint';
+        return next;
+    end loop;
+end
+$$;
+
+comment on function backup._check_grants() is 'Checks: a grant lasts, the box takes what is posted, the issuer answers.';
+
+create or replace function backup._check_backups()
+    returns table (name text, state text, message text, hint text)
+    language plpgsql
+    stable
+    security definer
+    rows 2
+    set search_path = pg_catalog, pg_temp
+as $$
+declare
+    last_base timestamptz := (select max(b.stopped_at) from backup._base_backup b);
+    max_age interval := backup._setting_value('base_max_age')::interval;
+    job backup._job;
+begin
+    name := 'base_age';
+    state := case when last_base is null or last_base < now() - 2 * max_age then 'crit' when last_base < now() - max_age then 'warn' else 'ok' end;
+    message := coalesce(format('the newest base backup ended at %s', last_base), 'there is no base backup');
+    if last_base is null then
+        message := 'there is no base backup';
+    end if;
+    hint := case when state <> 'ok' then 'Start one: select backup.start_base().' end;
+    return next;
+
+    name := 'last_job';
+    select j.* into job from backup._job j
+    where j.state in ('done', 'failed') order by j.job_id desc limit 1;
+    state := case job.state when 'failed' then 'crit' else 'ok' end;
+    message := case job.state
+        when 'failed' then format('job %s failed: %s', job.job_id, job.error ->> 'message')
+        when 'done' then format('job %s was done at %s', job.job_id, job.ended_at)
+        else 'no job has ended yet' end;
+    hint := case job.state when 'failed' then job.error ->> 'hint' end;
+    return next;
+end
+$$;
+
+comment on function backup._check_backups() is 'Checks: the newest base backup is young enough and the last job was done.';

@@ -1,0 +1,119 @@
+create or replace function backup._check_wal_delay()
+    returns table (name text, state text, message text, hint text)
+    language plpgsql
+    stable
+    security definer
+    rows 2
+    set search_path = pg_catalog, pg_temp
+as $$
+declare
+    seconds numeric := backup._seconds_at_risk();
+    limit_seconds numeric := extract(epoch from backup._setting_value('wal_max_delay')::interval);
+    gap record;
+begin
+    name := 'wal_delay';
+    if seconds is null then
+        state := 'crit';
+        message := 'nothing is known of the WAL that is stored';
+        hint := 'See the checks worker and slot.';
+    else
+        state := case when seconds > limit_seconds then 'crit' when seconds > limit_seconds / 2 then 'warn' else 'ok' end;
+        message := format('the oldest WAL that is not stored is %s s old', round(seconds, 1));
+        hint := case when state <> 'ok' then 'See the checks worker, grant and box. The limit is the setting wal_max_delay.' end;
+    end if;
+    return next;
+
+    -- A gap is healed by the next base backup; what lay before it stays restorable up to the gap.
+    name := 'wal_gap';
+    select count(*) as gaps, max(g.to_lsn) as to_lsn, sum(g.bytes) as bytes,
+           count(*) filter (where g.to_lsn > b.start_lsn or b.start_lsn is null) as open_gaps
+    into gap
+    from backup.wal_gaps g
+    left join lateral (
+        select max(b.start_lsn) as start_lsn from backup._base_backup b where b.system_identifier = g.system_identifier
+    ) b on true
+    where g.system_identifier = (select max(r.system_identifier) from backup._wal_range r);
+    state := case when gap.open_gaps > 0 then 'crit' else 'ok' end;
+    message := case
+        when gap.open_gaps > 0 then format('WAL is missing after the newest base backup, up to %s', gap.to_lsn)
+        when gap.gaps > 0 then format('WAL is missing in %s places before the newest base backup', gap.gaps)
+        else 'the stored WAL has no gap' end;
+    hint := case when gap.open_gaps > 0 then 'Take a base backup: select backup.start_base(). See backup.wal_gaps.' end;
+    return next;
+end
+$$;
+
+comment on function backup._check_wal_delay() is 'Checks: WAL is stored soon enough, and without a gap.';
+
+create or replace function backup._check_slot()
+    returns table (name text, state text, message text, hint text)
+    language plpgsql
+    stable
+    security definer
+    rows 2
+    set search_path = pg_catalog, pg_temp
+as $$
+declare
+    slot text := backup._setting_value('slot');
+    wal record;
+    limit_mb bigint := (select s.setting::bigint from pg_settings s where s.name = 'max_slot_wal_keep_size');
+    usual_mb bigint := (select 10 * s.setting::bigint from pg_settings s where s.name = 'max_wal_size');
+    used numeric;
+begin
+    select p.* into wal from backup._wal_position() p;
+    name := 'slot';
+    hint := 'Start the worker: it makes the slot and reads from it.';
+    if not wal.slot_exists then
+        state := 'crit';
+        message := format('there is no replication slot %s, so WAL is not kept for Postbox', slot);
+    elsif wal.slot_state = 'lost' then
+        state := 'crit';
+        message := format('the replication slot %s has lost WAL that was not stored', slot);
+        hint := 'The worker makes it anew; then take a base backup: select backup.start_base().';
+    elsif not wal.streaming then
+        state := 'crit';
+        message := format('nobody reads from the replication slot %s; it keeps %s of WAL', slot, pg_size_pretty(wal.kept_bytes));
+    elsif wal.slot_state in ('extended', 'unreserved') then
+        state := 'warn';
+        message := format('the replication slot %s keeps %s of WAL, more than usual', slot, pg_size_pretty(wal.kept_bytes));
+        hint := 'The box takes WAL slower than it is written, or not at all: see the checks box and wal_delay.';
+    else
+        state := 'ok';
+        message := format('%s keeps %s of WAL', slot, pg_size_pretty(wal.kept_bytes));
+        hint := null;
+    end if;
+    return next;
+
+    -- Two ways to end badly: the limit is reached and the slot lost, or there is no limit and the disk fills.
+    name := 'slot_limit';
+    used := coalesce(wal.kept_bytes, 0) / 1048576.0;
+    if limit_mb >= 0 then
+        state := case when used > 0.8 * limit_mb then 'crit' when used > 0.5 * limit_mb then 'warn' else 'ok' end;
+        message := format('WAL kept for Postbox: %s of %s MB before the slot is lost', round(used), limit_mb);
+    else
+        state := case when used > usual_mb then 'warn' else 'ok' end;
+        message := format('WAL kept for Postbox: %s MB; it may grow until the disk is full', round(used));
+    end if;
+    hint := case when state <> 'ok' then 'Get the worker to store WAL again, or give the server room: see max_slot_wal_keep_size.' end;
+    return next;
+end
+$$;
+
+comment on function backup._check_slot() is 'Checks: the slot is there and read from, and has room.';
+
+create or replace view backup.checks as
+select c.name, c.state, c.message, c.hint from backup._check_worker() c
+union all
+select c.name, c.state, c.message, c.hint from backup._check_grants() c
+union all
+select c.name, c.state, c.message, c.hint from backup._check_wal_delay() c
+union all
+select c.name, c.state, c.message, c.hint from backup._check_backups() c
+union all
+select c.name, c.state, c.message, c.hint from backup._check_slot() c;
+
+comment on view backup.checks is 'One row per check. Alert on every state but ok.';
+comment on column backup.checks.name is 'What is checked; stable.';
+comment on column backup.checks.state is 'ok, warn or crit.';
+comment on column backup.checks.message is 'What was found.';
+comment on column backup.checks.hint is 'What to do about it; null when all is well.';

@@ -1,0 +1,44 @@
+-- Everything is closed first, then opened one by one.
+revoke all on schema backup from public;
+revoke all on all tables in schema backup from public, backup_operator, backup_monitor, backup_worker;
+revoke all on all sequences in schema backup from public, backup_operator, backup_monitor, backup_worker;
+revoke all on all routines in schema backup from public, backup_operator, backup_monitor, backup_worker;
+
+grant usage on schema backup to backup_operator, backup_monitor, backup_worker;
+
+-- Views, for all three.
+grant select on
+    backup.jobs, backup.base_backups, backup.objects, backup.wal_coverage, backup.wal_gaps, backup.recovery_windows,
+    backup.grants, backup.settings, backup.status, backup.checks
+to backup_operator, backup_monitor, backup_worker;
+
+-- Functions inside a view are called as its reader. None of these writes, and none shows a signature.
+grant execute on function
+    backup._setting_list(), backup._setting_value(text),
+    backup._worker_lock_key(), backup._worker_session(), backup._worker_alive(), backup._worker_report(),
+    backup._grant_in_use(),
+    backup._segment_name(integer, pg_lsn, integer),
+    backup._wal_position(), backup._seconds_at_risk(),
+    backup.lsn_range(pg_lsn, pg_lsn), backup.lsn_multirange(backup.lsn_range),
+    backup._check_worker(), backup._check_grants(), backup._check_backups(), backup._check_wal_delay(), backup._check_slot()
+to backup_operator, backup_monitor, backup_worker;
+
+-- Verbs.
+grant execute on function backup.can_restore_to(timestamptz) to backup_operator, backup_monitor;
+grant execute on procedure backup.wait(bigint, interval) to backup_operator, backup_monitor;
+grant execute on function
+    backup.configure(text, text), backup.start_base(text, text), backup.cancel(bigint)
+to backup_operator;
+grant execute on function backup.install_grant(jsonb) to backup_operator, backup_worker;
+
+-- The worker's own.
+grant execute on function
+    backup._start_worker(text), backup._report_problem(text, jsonb),
+    backup._claim_job(), backup._report_progress(bigint, text, bigint, bigint), backup._is_cancel_requested(bigint),
+    backup._fail_job(bigint, jsonb, boolean), backup._end_canceled(bigint),
+    backup._record_object(bigint, text, text, bigint, bigint, bytea),
+    backup._record_segments(bigint, jsonb), backup._record_timeline(bigint, integer, text, text),
+    backup._covers_wal(bigint, integer, pg_lsn, pg_lsn),
+    backup._finish_base(bigint, jsonb), backup._previous_manifest(bigint),
+    backup._grant()
+to backup_worker;

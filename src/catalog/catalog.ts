@@ -1,0 +1,149 @@
+import { sql } from 'slonik'
+import { z } from 'zod'
+import { Grant } from '../box/grant.js'
+import { PostboxError } from '../errors.js'
+import type { Secret } from '../secret.js'
+import type { Lsn } from '../wal/lsn.js'
+import * as jobs from './jobs.js'
+import { CatalogPool, json } from './pool.js'
+import { Nothing, systemIdentifierArgument } from './row-values.js'
+import { readSettings, type Settings } from './settings.js'
+import * as wal from './wal.js'
+
+export type { ClaimedJob, FinishedBase, Progress, StoredObject } from './jobs.js'
+export type { SegmentRow } from './wal.js'
+
+/** The parts of the worker that can be in trouble. */
+export type Component = 'box' | 'issuer' | 'wal' | 'database'
+
+/** Checks that the database can be reached and holds a catalog. The caller closes. */
+export async function openCatalog(databaseUrl: Secret): Promise<Catalog> {
+  const catalog = new Catalog(await CatalogPool.open(databaseUrl))
+  try {
+    await catalog.settings()
+    return catalog
+  } catch (thrown) {
+    await catalog.close()
+    throw thrown
+  }
+}
+
+/**
+ * The schema `backup` as the worker uses it: one method per function, rows with the names that they have in SQL.
+ *
+ * Every method throws `database_unavailable` (try again), `database_refused`, `catalog_missing` and `catalog_refused`.
+ */
+export class Catalog {
+  readonly #pool: CatalogPool
+
+  constructor(pool: CatalogPool) {
+    this.#pool = pool
+  }
+
+  settings(): Promise<Settings> {
+    return readSettings(this.#pool)
+  }
+
+  /** The server's clock, which grants, rows and restores go by. Rounded up, so that it is never before the fact. */
+  async now(): Promise<Date> {
+    const Row = z.object({ ms: z.number() })
+    const { ms } = await this.#pool.one(
+      sql.type(Row)`select (extract(epoch from clock_timestamp()) * 1000)::float8 as ms`,
+    )
+    return new Date(Math.ceil(ms))
+  }
+
+  /** Takes over once the worker lock is held. Resolves to how many jobs of a dead worker were queued again. */
+  async startWorker(version: string): Promise<number> {
+    const Row = z.object({ requeued: z.number().int() })
+    const { requeued } = await this.#pool.one(sql.type(Row)`select backup._start_worker(${version}) as requeued`)
+    return requeued
+  }
+
+  /** Shows in backup.checks what troubles a part of the worker; null when it works again. Repeating it is free. */
+  async reportProblem(component: Component, problem: PostboxError | null): Promise<void> {
+    const error = problem && { code: problem.code, message: problem.message, hint: problem.hint }
+    const argument = error ? json(error) : sql.fragment`null`
+    await this.#pool.one(sql.type(Nothing)`select backup._report_problem(${component}, ${argument}) as nothing`)
+  }
+
+  claimJob(): Promise<jobs.ClaimedJob | null> {
+    return jobs.claimJob(this.#pool)
+  }
+
+  reportProgress(jobId: bigint, progress: jobs.Progress): Promise<void> {
+    return jobs.reportProgress(this.#pool, jobId, progress)
+  }
+
+  /** Also true for a job that no longer runs. */
+  isCancelRequested(jobId: bigint): Promise<boolean> {
+    return jobs.isCancelRequested(this.#pool, jobId)
+  }
+
+  /** Throws `object_conflict` when the key was recorded with another content. */
+  recordObject(jobId: bigint, object: jobs.StoredObject): Promise<void> {
+    return jobs.recordObject(this.#pool, jobId, object)
+  }
+
+  /** Throws `wal_missing` when the WAL of the backup is not stored whole, `job_canceled`, `job_not_running`. */
+  finishBase(jobId: bigint, backup: jobs.FinishedBase): Promise<void> {
+    return jobs.finishBase(this.#pool, jobId, backup)
+  }
+
+  /** Resolves to the job's state: queued again when `retry` and attempts are left. */
+  failJob(jobId: bigint, error: PostboxError, retry: boolean): ReturnType<typeof jobs.failJob> {
+    return jobs.failJob(this.#pool, jobId, error, retry)
+  }
+
+  endCanceled(jobId: bigint): Promise<void> {
+    return jobs.endCanceled(this.#pool, jobId)
+  }
+
+  /** See wal.ts: the transaction's id, 0 when nothing was written. Throws `wal_conflict`. */
+  recordSegments(systemIdentifier: string, segments: readonly wal.SegmentRow[]): Promise<number> {
+    return wal.recordSegments(this.#pool, systemIdentifier, segments)
+  }
+
+  /** Throws `wal_conflict` when the timeline was recorded with another history. */
+  recordTimeline(systemIdentifier: string, timeline: number, history: string, key: string): Promise<void> {
+    return wal.recordTimeline(this.#pool, systemIdentifier, timeline, history, key)
+  }
+
+  /** Whether the WAL of one timeline is stored without a gap. */
+  coversWal(systemIdentifier: string, timeline: number, from: Lsn, to: Lsn): Promise<boolean> {
+    return wal.coversWal(this.#pool, systemIdentifier, timeline, from, to)
+  }
+
+  /** The grant in use: of those that have not ended the one that ends last. Null when there is none. */
+  async currentGrant(): Promise<Grant | null> {
+    const Row = z.object({ content: Grant.nullable() })
+    const { content } = await this.#pool.one(sql.type(Row)`select backup._grant() as content`)
+    return content
+  }
+
+  /** Resolves to when it expires. Throws `grant_invalid` or `grant_expired`; the database checks it again. */
+  async installGrant(grant: Grant): Promise<Date> {
+    const Row = z.object({ ms: z.number() })
+    const { ms } = await this.#pool.one(
+      sql.type(Row)`select (extract(epoch from backup.install_grant(${json(grant)})) * 1000)::float8 as ms`,
+    )
+    return new Date(ms)
+  }
+
+  /** SHA-256 of the newest backup's manifest, which the next one names; null before the first. */
+  async previousManifest(systemIdentifier: string): Promise<Buffer | null> {
+    const Row = z.object({ sha256: z.instanceof(Buffer).nullable() })
+    const { sha256 } = await this.#pool.one(
+      sql.type(Row)`select backup._previous_manifest(${systemIdentifierArgument(systemIdentifier)}) as sha256`,
+    )
+    return sha256
+  }
+
+  async close(): Promise<void> {
+    await this.#pool.end()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+}

@@ -1,0 +1,111 @@
+import { sql } from 'slonik'
+import { z } from 'zod'
+import type { PostboxError } from '../errors.js'
+import type { Lsn } from '../wal/lsn.js'
+import { json, type CatalogPool } from './pool.js'
+import { BigIntText, lsnArgument, Nothing, systemIdentifierArgument } from './row-values.js'
+
+/** A job that this worker runs now. */
+export const ClaimedJob = z.object({
+  job_id: BigIntText,
+  kind: z.enum(['base', 'dump']),
+  target: z.object({ label: z.string().nullable(), checkpoint: z.enum(['fast', 'spread']) }),
+  /** 1 for the first */
+  attempt: z.number().int(),
+})
+
+export type ClaimedJob = z.infer<typeof ClaimedJob>
+
+export interface Progress {
+  phase: string
+  bytes_done: number
+  /** null while unknown */
+  bytes_total: number | null
+}
+
+export interface StoredObject {
+  /** such as base_part or backup_manifest */
+  kind: string
+  key: string
+  bytes: number
+  raw_bytes: number
+  /** of the stored bytes */
+  sha256: Buffer
+}
+
+export interface FinishedBase {
+  backup_id: string
+  label: string | null
+  system_identifier: string
+  timeline: number
+  start_lsn: Lsn
+  stop_lsn: Lsn
+  started_at: Date
+  stopped_at: Date
+  raw_bytes: number
+  stored_bytes: number
+  parts: number
+  manifest_key: string
+  /** of the stored manifest */
+  manifest_sha256: Buffer
+  postgres_version_num: number
+}
+
+const State = z.object({ state: z.enum(['queued', 'failed', 'canceled']) })
+
+/** The oldest queued job, or null. */
+export function claimJob(pool: CatalogPool): Promise<ClaimedJob | null> {
+  return pool.maybeOne(sql.type(ClaimedJob)`select j.job_id, j.kind, j.target, j.attempt from backup._claim_job() j`)
+}
+
+export async function reportProgress(pool: CatalogPool, jobId: bigint, progress: Progress): Promise<void> {
+  const { phase, bytes_done, bytes_total } = progress
+  await pool.one(sql.type(Nothing)`
+    select backup._report_progress(${jobId}, ${phase}, ${bytes_done}, ${bytes_total}) as nothing
+  `)
+}
+
+/** Also true for a job that no longer runs. */
+export async function isCancelRequested(pool: CatalogPool, jobId: bigint): Promise<boolean> {
+  const Row = z.object({ requested: z.boolean() })
+  const { requested } = await pool.one(sql.type(Row)`select backup._is_cancel_requested(${jobId}) as requested`)
+  return requested
+}
+
+/** Throws `object_conflict` when the key was recorded with another content. */
+export async function recordObject(pool: CatalogPool, jobId: bigint, object: StoredObject): Promise<void> {
+  const { kind, key, bytes, raw_bytes, sha256 } = object
+  await pool.one(sql.type(Nothing)`
+    select backup._record_object(${jobId}, ${kind}, ${key}, ${bytes}, ${raw_bytes}, ${sql.binary(sha256)}) as nothing
+  `)
+}
+
+/** Throws `wal_missing` when the WAL of the backup is not stored whole, `job_canceled`, `job_not_running`. */
+export async function finishBase(pool: CatalogPool, jobId: bigint, backup: FinishedBase): Promise<void> {
+  const description = {
+    ...backup,
+    system_identifier: systemIdentifierArgument(backup.system_identifier),
+    start_lsn: lsnArgument(backup.start_lsn),
+    stop_lsn: lsnArgument(backup.stop_lsn),
+    manifest_sha256: backup.manifest_sha256.toString('hex'),
+  }
+  await pool.one(sql.type(Nothing)`select backup._finish_base(${jobId}, ${json(description)}) as nothing`)
+}
+
+/** The job's state afterwards: queued again when `retry` and attempts are left. */
+export async function failJob(
+  pool: CatalogPool,
+  jobId: bigint,
+  { code, message, hint }: PostboxError,
+  retry: boolean,
+): Promise<z.infer<typeof State>['state']> {
+  const error = { code, message, hint }
+  const { state } = await pool.one(
+    sql.type(State)`select backup._fail_job(${jobId}, ${json(error)}, ${retry}) as state`,
+  )
+  return state
+}
+
+export async function endCanceled(pool: CatalogPool, jobId: bigint): Promise<void> {
+  await pool.one(sql.type(Nothing)`select backup._end_canceled(${jobId}) as nothing`)
+}

@@ -1,0 +1,71 @@
+import { sql } from 'slonik'
+import { z } from 'zod'
+import type { Lsn } from '../wal/lsn.js'
+import { json, type CatalogPool } from './pool.js'
+import { lsnArgument, Nothing, systemIdentifierArgument } from './row-values.js'
+
+/** A WAL segment that lies in the box. */
+export interface SegmentRow {
+  timeline: number
+  start_lsn: Lsn
+  segment_bytes: number
+  key: string
+  /** stored bytes */
+  bytes: number
+  /** of the raw segment */
+  sha256: Buffer
+  last_commit_at: Date | null
+}
+
+/**
+ * Notes stored segments, all or none, and resolves to the id of the transaction that did, in 32 bits as WAL carries it.
+ *
+ * 0, which no transaction has, when all were known before and nothing was written. Throws `wal_conflict` when a segment
+ * was recorded with another content.
+ */
+export async function recordSegments(
+  pool: CatalogPool,
+  systemIdentifier: string,
+  segments: readonly SegmentRow[],
+): Promise<number> {
+  const rows = segments.map((segment) => ({
+    ...segment,
+    start_lsn: lsnArgument(segment.start_lsn),
+    sha256: segment.sha256.toString('hex'),
+  }))
+  const Row = z.object({ xid: z.string().regex(/^\d+$/).nullable() })
+  const { xid } = await pool.one(sql.type(Row)`
+    select backup._record_segments(${systemIdentifierArgument(systemIdentifier)}, ${json(rows)}) as xid
+  `)
+  return xid === null ? 0 : Number(xid)
+}
+
+/** Notes a stored history file. Throws `wal_conflict` when it was recorded with another content. */
+export async function recordTimeline(
+  pool: CatalogPool,
+  systemIdentifier: string,
+  timeline: number,
+  history: string,
+  key: string,
+): Promise<void> {
+  await pool.one(sql.type(Nothing)`
+    select backup._record_timeline(${systemIdentifierArgument(systemIdentifier)}, ${timeline}, ${history}, ${key})
+      as nothing
+  `)
+}
+
+export async function coversWal(
+  pool: CatalogPool,
+  systemIdentifier: string,
+  timeline: number,
+  from: Lsn,
+  to: Lsn,
+): Promise<boolean> {
+  const Row = z.object({ covered: z.boolean() })
+  const { covered } = await pool.one(sql.type(Row)`
+    select backup._covers_wal(
+      ${systemIdentifierArgument(systemIdentifier)}, ${timeline}, ${lsnArgument(from)}, ${lsnArgument(to)}
+    ) as covered
+  `)
+  return covered
+}
