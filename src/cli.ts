@@ -1,0 +1,54 @@
+#!/usr/bin/env node
+import { Command, CommanderError } from 'commander'
+import { commands, examplesHelp, type CommandEntry } from './commands/registry.js'
+import { interruptExitCode } from './commands/interrupt.js'
+import { describeFailure } from './commands/failure.js'
+import { version } from './version.js'
+
+const args = process.argv.slice(2)
+const entry = requestedCommand(args)
+
+// A defect in a callback ends the process like any other failure: with the exit code that the command promises.
+process.on('uncaughtException', fail)
+// "postbox list | head" closes our standard output early, which is no failure.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => (error.code === 'EPIPE' ? process.exit(0) : fail(error)))
+
+const program = new Command('postbox')
+  .description('PostgreSQL backups to S3 without an S3 key on the database server')
+  .version(version)
+  .exitOverride()
+  // The one error line is written by fail().
+  .configureOutput({ outputError: () => undefined })
+  .addHelpText('after', examplesHelp())
+
+try {
+  for (const one of commands) {
+    // Only what was asked for is loaded: fetch-wal must start fast, and the worker must not load the AWS SDK.
+    const command = one === entry ? await one.load() : new Command(one.name)
+    program.addCommand(command.description(one.description).copyInheritedSettings(program))
+  }
+  await program.parseAsync(args, { from: 'user' })
+} catch (error) {
+  fail(error)
+}
+
+/** The command that the line names, `postbox help grant` included. No option before it takes a value. */
+function requestedCommand(line: readonly string[]): CommandEntry | undefined {
+  const words = line.filter((word) => !word.startsWith('-'))
+  const name = words[0] === 'help' ? words[1] : words[0]
+  return commands.find((one) => one.name === name)
+}
+
+/** Says what went wrong in one line and a hint, and ends the process. Exit code: 2 for a wrong command line, else 1. */
+function fail(thrown: unknown): never {
+  if (thrown instanceof CommanderError && thrown.exitCode === 0) process.exit(0)
+  const helpShown = thrown instanceof CommanderError && thrown.code === 'commander.help'
+  if (!helpShown) process.stderr.write(describeFailure(thrown, args.includes('--json')))
+  if (thrown instanceof CommanderError && thrown.code === 'commander.unknownCommand') {
+    process.stderr.write('\n')
+    program.outputHelp({ error: true })
+  }
+  const usual = interruptExitCode() ?? (thrown instanceof CommanderError ? 2 : 1)
+  // A command that has set an exit code knows better.
+  process.exit(process.exitCode || (entry?.failureExitCode ?? usual))
+}

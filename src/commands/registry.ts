@@ -1,0 +1,65 @@
+import type { Command } from 'commander'
+
+export interface CommandEntry {
+  name: string
+  description: string
+  /** one line that works as it stands, but for the names in it */
+  example: string
+  /** in place of 1 and 2, where the caller reads something else from those */
+  failureExitCode?: number
+  load: () => Promise<Command>
+}
+
+/** Every command, loaded only when it is asked for. */
+export const commands: readonly CommandEntry[] = [
+  {
+    name: 'install',
+    description: 'install or upgrade the schema "backup" in the database',
+    example: 'postbox install',
+    load: async () => (await import('./install.js')).installCommand(),
+  },
+  {
+    name: 'worker',
+    description: 'run backups and keep WAL flowing into the box, beside the database and without an S3 key',
+    example: 'postbox worker',
+    load: async () => (await import('./worker.js')).workerCommand(),
+  },
+  {
+    name: 'grant',
+    description: 'sign a grant: the right to post, for one server and for a while',
+    example: 'postbox grant --server db1 --expires 12h',
+    load: async () => (await import('./grant.js')).grantCommand(),
+  },
+  {
+    name: 'issuer',
+    description: 'sign grants over HTTP for the servers that show their token',
+    example: 'postbox issuer --listen 0.0.0.0:8443 --tls-cert cert.pem --tls-key key.pem',
+    load: async () => (await import('./issuer.js')).issuerCommand(),
+  },
+  {
+    name: 'list',
+    description: 'list the backups in the archive and the times that each can be restored to',
+    example: 'postbox list --server db1',
+    load: async () => (await import('./list.js')).listCommand(),
+  },
+  {
+    name: 'restore',
+    description: 'restore a backup into an empty data directory, up to a point in time',
+    example: 'postbox restore --server db1 --data-dir /var/lib/postgresql/18/main --target latest',
+    load: async () => (await import('./restore.js')).restoreCommand(),
+  },
+  {
+    name: 'fetch-wal',
+    description: "fetch one WAL segment, as Postgres's restore_command",
+    example: 'postbox fetch-wal --server db1 --system-identifier 7412345678901234567 %f %p',
+    // Postgres takes codes up to 125 for "the archive has no more" and would end recovery early.
+    failureExitCode: 255,
+    load: async () => (await import('./fetch-wal.js')).fetchWalCommand(),
+  },
+]
+
+/** The examples for the foot of `postbox --help`. */
+export function examplesHelp(): string {
+  const lines = commands.map(({ example }) => `  $ ${example}`)
+  return `\nExamples:\n${lines.join('\n')}\n\n"postbox help COMMAND" says more of each. Settings are POSTBOX_* variables.`
+}
