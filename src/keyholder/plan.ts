@@ -1,0 +1,228 @@
+import type { Home } from '../box/key-names.js'
+import { PostboxError } from '../errors.js'
+import { formatLsn, parseLsn, type Lsn } from '../wal/lsn.js'
+import type { Archive } from './archive.js'
+import { chooseHome } from './choose-home.js'
+import { checkReachable } from './reachable.js'
+import { backupIds, readBackup, type BrokenBackup, type StoredBackup } from './stored-backups.js'
+import { formatTarget, microsOf, type Target, type TargetTimeline } from './target.js'
+import { missingSegments } from './wal-chain.js'
+import { WalMap, type BackupPlace, type Route } from './wal-map.js'
+
+/** What a person wants restored. */
+export interface RestoreRequest {
+  server: string
+  /** null: the one with the newest backup */
+  systemIdentifier: string | null
+  /** null: the newest that can reach the target */
+  backupId: string | null
+  target: Target
+  /** whether the target itself is still applied */
+  inclusive: boolean
+  timeline: TargetTimeline
+}
+
+/** How it will be done. */
+export interface RestorePlan {
+  home: Home
+  backup: StoredBackup
+  /** as asked for, or `latest` where that is the same and can be seen to be reached */
+  target: Target
+  inclusive: boolean
+  /** timeline that recovery follows */
+  timeline: number
+  /** end of the stored WAL that can be reached without a gap */
+  reachableLsn: Lsn
+  /** newest commit in it, in microseconds from 1970; null when there is none after the backup, or nobody looked */
+  lastCommitMicros: bigint | null
+  notes: string[]
+}
+
+/**
+ * Picks the newest backup that can reach the target, and proves that the WAL to get there is stored.
+ *
+ * Postgres ends recovery with an error, hours later, when its target never comes; so it is refused here:
+ * `backup_missing`, `wal_missing` naming the segments, `target_unreachable` naming what can be reached.
+ */
+export async function planRestore(archive: Archive, request: RestoreRequest): Promise<RestorePlan> {
+  const { home, notes } = await chooseHome(archive, request.server, request.systemIdentifier)
+  const search = new Search(archive, home, request, notes)
+  const found = await search.run()
+  if (!found) throw await search.failure()
+  const { backup, wal, route } = found
+  const end = await checkReachable(wal, route, backup.manifest, request, notes)
+  const { target, lastCommitMicros } = end
+  const { inclusive } = request
+  return { home, backup, target, inclusive, timeline: route.target, reachableLsn: route.end, lastCommitMicros, notes }
+}
+
+interface Found {
+  backup: StoredBackup
+  wal: WalMap
+  route: Route
+}
+
+/** The search for a backup and a timeline, and why it found none. */
+class Search {
+  readonly #known = new Map<string, Promise<StoredBackup | BrokenBackup | null>>()
+  readonly #wal = new Map<number, WalMap>()
+  /** the oldest backup that was read and passed over because it ended after the target */
+  #tooNew: StoredBackup | null = null
+  /** ids of backups that began after the target, newest first, and were not even read */
+  readonly #began: string[] = []
+  #walMissing: PostboxError | null = null
+
+  constructor(
+    readonly archive: Archive,
+    readonly home: Home,
+    readonly request: RestoreRequest,
+    readonly notes: string[],
+  ) {}
+
+  async run(): Promise<Found | null> {
+    const { backupId } = this.request
+    const ids = backupId === null ? await backupIds(this.archive, this.home) : [backupId]
+    for (const timeline of await this.#timelines()) {
+      const offWay: string[] = []
+      for (const id of ids) {
+        const found = await this.#try(id, timeline, offWay)
+        if (!found) continue
+        if (offWay.length > 0) this.#note(`newer backups are not on the way to timeline ${timeline!}: ${some(offWay)}`)
+        return found
+      }
+    }
+    return null
+  }
+
+  async failure(): Promise<PostboxError> {
+    const { backupId, target, timeline, server } = this.request
+    if (this.#walMissing) return this.#walMissing
+    for (const id of [...new Set(this.#began)].sort()) {
+      if (this.#tooNew) break
+      const backup = await this.#read(id)
+      if (backup?.state === 'committed') this.#tooNew = backup
+    }
+    const list = `Run "postbox list --server ${server}" to see what can be restored.`
+    if (this.#tooNew) {
+      const { backup_id, stopped_at, stop_lsn } = this.#tooNew.manifest
+      const which = backupId === null ? 'the first backup that can be used' : 'that backup'
+      const message = `${formatTarget(target)} is before ${which}, ${backup_id}, ended at ${stopped_at}, ${stop_lsn}`
+      return new PostboxError('target_unreachable', message, list)
+    }
+    if (typeof timeline === 'number') {
+      const message = `no stored backup of ${server} leads to timeline ${timeline}`
+      return new PostboxError('target_unreachable', message, list)
+    }
+    const which = backupId === null ? 'no finished base backup' : `no finished base backup ${backupId}`
+    return new PostboxError('backup_missing', `there is ${which} of server ${server} in the archive`, list)
+  }
+
+  /** Timelines to try, best first; null stands for the backup's own. */
+  async #timelines(): Promise<(number | null)[]> {
+    const { timeline } = this.request
+    if (timeline === 'current') return [null]
+    if (timeline !== 'latest') return [timeline]
+    // The size of segments does not matter for names of timelines.
+    const stored = await this.#walMap(16 * 1024 * 1024).timelines()
+    return [...stored.reverse(), null]
+  }
+
+  async #try(backupId: string, timeline: number | null, offWay: string[]): Promise<Found | null> {
+    const backup = await this.#usable(backupId)
+    if (!backup) return null
+    const place = placeOf(backup)
+    if (this.#endsAfterTarget(backup, place)) return null
+
+    const wal = this.#walMap(backup.manifest.wal_segment_bytes)
+    const route = await wal.route(place, timeline ?? place.timeline)
+    if (!route) {
+      offWay.push(backupId)
+      if (!(await wal.history(timeline!))) this.#note(`timeline ${timeline!} has WAL, but its history is not stored`)
+      return null
+    }
+    if (route.end < place.stopLsn) {
+      const names = missingSegments(route.way, route.runs, place.startLsn, place.stopLsn, wal.segmentBytes)
+      this.#walMissing ??= walMissing(backupId, names)
+      this.#note(`backup ${backupId} cannot be used: ${this.#walMissing.message}`)
+      return null
+    }
+    if (!route.arrived) {
+      this.#note(`timeline ${route.target} cannot be entered: WAL is missing from ${formatLsn(route.end)}`)
+      return null
+    }
+    return { backup, wal, route }
+  }
+
+  /** The backup, if it is one that can be restored at all. */
+  async #usable(backupId: string): Promise<StoredBackup | null> {
+    const { target } = this.request
+    // An id begins with the time of its start: most that are too new need not be read.
+    if (target.kind === 'time' && startOf(backupId) > target.micros) {
+      this.#began.push(backupId)
+      return null
+    }
+    const backup = await this.#read(backupId)
+    if (!backup) return null
+    for (const suspicion of backup.suspicions) this.#note(`suspicious: ${suspicion}`)
+    if (backup.state !== 'committed') {
+      this.#note(`backup ${backupId} cannot be used: ${backup.problem}`)
+      return null
+    }
+    return backup
+  }
+
+  #read(backupId: string): Promise<StoredBackup | BrokenBackup | null> {
+    let read = this.#known.get(backupId)
+    if (!read) this.#known.set(backupId, (read = readBackup(this.archive, this.home, backupId)))
+    return read
+  }
+
+  #endsAfterTarget(backup: StoredBackup, { stopLsn }: BackupPlace): boolean {
+    const { target } = this.request
+    const stoppedAt = microsOf(new Date(backup.manifest.stopped_at))
+    const after =
+      (target.kind === 'time' && target.micros < stoppedAt) || (target.kind === 'lsn' && target.lsn < stopLsn)
+    if (after && (!this.#tooNew || backup.backupId < this.#tooNew.backupId)) this.#tooNew = backup
+    return after
+  }
+
+  #walMap(segmentBytes: number): WalMap {
+    let map = this.#wal.get(segmentBytes)
+    if (!map) this.#wal.set(segmentBytes, (map = new WalMap(this.archive, this.home, segmentBytes)))
+    return map
+  }
+
+  #note(text: string): void {
+    if (!this.notes.includes(text)) this.notes.push(text)
+  }
+}
+
+/** Start and end of a backup in the WAL. */
+export function placeOf({ manifest }: StoredBackup): BackupPlace {
+  return {
+    timeline: manifest.timeline,
+    startLsn: parseLsn(manifest.start_lsn),
+    stopLsn: parseLsn(manifest.stop_lsn),
+  }
+}
+
+function startOf(backupId: string): bigint {
+  const iso = backupId.replace(/^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z.*$/, '$1-$2-$3T$4:$5:$6Z')
+  const time = Date.parse(iso)
+  return Number.isNaN(time) ? 0n : microsOf(new Date(time))
+}
+
+const NAMES_SHOWN = 5
+
+function some(names: string[]): string {
+  const more = names.length > NAMES_SHOWN ? ` and ${names.length - NAMES_SHOWN} more` : ''
+  return names.slice(0, NAMES_SHOWN).join(', ') + more
+}
+
+function walMissing(backupId: string, names: string[]): PostboxError {
+  return new PostboxError(
+    'wal_missing',
+    `WAL that backup ${backupId} needs is not stored: ${some(names)}`,
+    'If the backup has just ended, its last segment may be on its way; otherwise restore another backup.',
+  )
+}

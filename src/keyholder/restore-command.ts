@@ -1,0 +1,64 @@
+import { realpathSync } from 'node:fs'
+import { extname, resolve } from 'node:path'
+import { fileURLToPath, pathToFileURL } from 'node:url'
+import type { Home } from '../box/key-names.js'
+import type { KeyholderConfig } from '../config.js'
+
+/** Where fetch-wal keeps segments that are not yet asked for: never part of a base backup, and on pg_wal's file system. */
+export const SPOOL = 'pg_wal/postbox-spool'
+
+/** Exit code by which fetch-wal tells our shell line that the archive does not have a file; Node itself ends with no such code. */
+export const ABSENT_EXIT = 66
+
+const PRELOAD_OPTIONS = ['--import', '--require', '-r', '--loader', '--experimental-loader']
+
+/** A word for a POSIX shell. */
+export const shellQuote = (word: string): string => `'${word.replaceAll("'", `'\\''`)}'`
+
+/** The words that start this Postbox again from any directory. `cwd`: what relative options of Node refer to. */
+export function ownInvocation(execArgv: readonly string[] = process.execArgv, cwd = process.cwd()): string[] {
+  const here = fileURLToPath(import.meta.url)
+  const script = realpathSync(resolve(here, `../../cli${extname(here)}`))
+  return [process.execPath, ...absoluteOptions(execArgv, cwd), script]
+}
+
+function absoluteOptions(execArgv: readonly string[], cwd: string): string[] {
+  const absolute = (path: string) => (/^\.\.?\//.test(path) ? pathToFileURL(resolve(cwd, path)).href : path)
+  return execArgv.map((word, index) => {
+    const [option, value] = word.split(/=(.*)/s)
+    if (value !== undefined && PRELOAD_OPTIONS.includes(option!)) return `${option!}=${absolute(value)}`
+    return PRELOAD_OPTIONS.includes(execArgv[index - 1] ?? '') ? absolute(word) : word
+  })
+}
+
+/** Arguments of fetch-wal that say where the archive is. They hold no secret: keys come by the AWS SDK's usual chain. */
+export function fetchWalArguments(config: KeyholderConfig, home: Home): string[] {
+  return [
+    ...['--server', home.server, '--system-identifier', home.systemIdentifier],
+    ...['--bucket', config.bucket, '--region', config.region],
+    ...(config.endpoint === null ? [] : ['--endpoint', config.endpoint]),
+    ...(config.pathStyle ? ['--path-style'] : []),
+    ...(config.caFile === null ? [] : ['--ca-file', resolve(config.caFile)]),
+  ]
+}
+
+/**
+ * The restore_command: what the spool has is moved into place without starting Node.
+ *
+ * Postgres takes exit codes up to 125 for "the archive has no more", ends recovery and would promote too early. So only
+ * the one code that nothing but fetch-wal's clear answer gives becomes 1; a missing Node, a crash or a wrong option
+ * becomes 255, which stops recovery until the cause is mended.
+ *
+ * Postgres runs it in the data directory, with %f (file name) and %p (where to put it); %% is a percent sign.
+ */
+export function restoreCommand(invocation: readonly string[], fetchArguments: readonly string[]): string {
+  const words = [...invocation, 'fetch-wal', ...fetchArguments, '--spool', SPOOL, '--absent-exit', String(ABSENT_EXIT)]
+  const slow = words.map((word) => shellQuote(word).replaceAll('%', '%%')).join(' ')
+  const fast = `mv -f '${SPOOL}/%f' '%p' 2>/dev/null`
+  return `${fast} || ${slow} '%f' '%p' || { [ $? -eq ${ABSENT_EXIT} ] && exit 1; exit 255; }`
+}
+
+/** The recovery_end_command: removes the spool. Renamed first, so that a running prefetcher finds it gone at once. */
+export function recoveryEndCommand(): string {
+  return `mv '${SPOOL}' '${SPOOL}.old' 2>/dev/null && rm -rf '${SPOOL}.old'; true`
+}
