@@ -42,7 +42,8 @@ create table backup._wal_segment (
 create index wal_segment_key_idx on backup._wal_segment using hash (key);
 
 comment on table  backup._wal_segment is 'One stored WAL segment. Private: read backup.wal_coverage or backup.objects.';
-comment on column backup._wal_segment.sha256 is 'Of the raw segment, because a repeated one may be compressed otherwise.';
+comment on column backup._wal_segment.sha256 is
+    'Of the raw segment, because a repeated one may be compressed otherwise.';
 comment on column backup._wal_segment.last_commit_at is 'Time of its last commit or abort; null when it holds none.';
 
 -- Stored segments that follow each other without a gap are one range, so coverage never scans segments.

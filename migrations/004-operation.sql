@@ -26,7 +26,8 @@ create table backup._grant (
 
 comment on table  backup._grant is 'Signed POST policies. Private: read backup.grants instead.';
 comment on column backup._grant.digest is 'SHA-256 of the content: a grant that comes twice is kept once.';
-comment on column backup._grant.content is 'The grant as it was signed. A secret: whoever reads it can post into the box.';
+comment on column backup._grant.content is
+    'The grant as it was signed. A secret: whoever reads it can post into the box.';
 
 -- One row: what the last worker said of itself. Whether it lives is asked of its advisory lock.
 create table backup._worker (

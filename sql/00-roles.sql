@@ -21,4 +21,5 @@ begin
 end
 $$;
 
-comment on schema backup is 'Postbox: backups to S3 without an S3 key on this server. Tables are private: use functions and views.';
+comment on schema backup is
+    'Postbox: backups to S3 without an S3 key on this server. Tables are private: use functions and views.';

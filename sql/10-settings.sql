@@ -11,10 +11,12 @@ as $$
         ('compression_level', '1', 'zstd level', 'How hard to compress, 1 to 19.'),
         ('part_bytes', '16777216', 'bytes', 'Size of a stored part, 1MB to 1GB.'),
         ('upload_connections', '4', 'connections', 'How many parts are posted at once, 1 to 32.'),
-        ('upload_rate_limit', '0', 'bytes per second', 'Ceiling for uploads of a backup; 0 is none. WAL never waits for it.'),
+        ('upload_rate_limit', '0', 'bytes per second',
+            'Ceiling for uploads of a backup; 0 is none. WAL never waits for it.'),
         ('job_max_attempts', '3', 'attempts', 'How often a job is begun before it counts as failed, 1 to 100.'),
         ('base_max_age', '8 days', 'interval', 'backup.checks warns when the newest base backup is older.'),
-        ('wal_max_delay', '00:05:00', 'interval', 'backup.checks is critical when WAL stays unsafe for longer, and warns from half of it.'),
+        ('wal_max_delay', '00:05:00', 'interval',
+            'backup.checks is critical when WAL stays unsafe for longer, and warns from half of it.'),
         ('grant_warn_before', '03:00:00', 'interval', 'backup.checks warns when the last grant ends sooner than this.')
 $$;
 
@@ -63,13 +65,15 @@ begin
         raise exception using
             errcode = 'PB001',
             message = format('%L cannot be the setting %s', value, setting),
-            hint = format('Use a number from %s to %s%s.', lowest, highest, case when sized then ', or a size such as 16MB' else '' end);
+            hint = format('Use a number from %s to %s%s.', lowest, highest,
+                case when sized then ', or a size such as 16MB' else '' end);
     end if;
     return number::bigint::text;
 end
 $$;
 
-comment on function backup._check_number(text, text, bigint, bigint, boolean) is 'A whole number in its plain form, or PB001.';
+comment on function backup._check_number(text, text, bigint, bigint, boolean) is
+    'A whole number in its plain form, or PB001.';
 
 create or replace function backup._check_interval(
     setting text,
@@ -156,4 +160,5 @@ begin
 end
 $$;
 
-comment on function backup._check_setting(text, text) is 'A value as it will be kept, or PB001; null for an unknown setting.';
+comment on function backup._check_setting(text, text) is
+    'A value as it will be kept, or PB001; null for an unknown setting.';

@@ -10,7 +10,8 @@ create or replace function backup._check_error(
 as $$
 begin
     if error is null or jsonb_typeof(error) <> 'object'
-       or nullif(error ->> 'code', '') is null or nullif(error ->> 'message', '') is null or error ->> 'hint' is null then
+       or nullif(error ->> 'code', '') is null or nullif(error ->> 'message', '') is null
+       or error ->> 'hint' is null then
         raise exception using
             errcode = 'PB001',
             message = 'an error needs a code, a message and a hint',

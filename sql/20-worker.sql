@@ -56,7 +56,8 @@ declare
     requeued integer;
 begin
     if nullif(version, '') is null then
-        raise exception using errcode = 'PB001', message = 'a worker needs a version', hint = 'Pass the version of Postbox.';
+        raise exception using 
+            errcode = 'PB001', message = 'a worker needs a version', hint = 'Pass the version of Postbox.';
     end if;
 
     update backup._job j
@@ -105,7 +106,9 @@ begin
             message = format('no part of the worker is called %s', coalesce(quote_literal(component), 'null')),
             hint = 'Use box, issuer, wal or database.';
     end if;
-    perform backup._check_error(problem) where problem is not null;
+    if problem is not null then
+        perform backup._check_error(problem);
+    end if;
 
     select w.problems -> component into known from backup._worker w;
     if not found or (known is null and problem is null) then

@@ -33,7 +33,8 @@ create or replace function backup._report_progress(
     set search_path = pg_catalog, pg_temp
 as $$
     update backup._job j
-    set phase = _report_progress.phase, bytes_done = _report_progress.bytes_done, bytes_total = _report_progress.bytes_total
+    set phase = _report_progress.phase, bytes_done = _report_progress.bytes_done,
+        bytes_total = _report_progress.bytes_total
     where j.job_id = _report_progress.job_id
       and j.state = 'running'
       and (j.phase, j.bytes_done, j.bytes_total)
@@ -89,7 +90,8 @@ begin
 end
 $$;
 
-comment on function backup._lock_running(bigint) is 'Lock a job that must be running: PB011 if it was canceled, PB014 if it ended.';
+comment on function backup._lock_running(bigint) is
+    'Lock a job that must be running: PB011 if it was canceled, PB014 if it ended.';
 
 create or replace function backup._fail_job(
     job_id bigint,

@@ -38,7 +38,8 @@ begin
     end if;
     if not exists (select from backup._job j where j.job_id = _record_object.job_id) then
         raise exception using
-            errcode = 'PB002', message = format('there is no job %s', coalesce(job_id::text, 'null')), hint = 'See backup.jobs.';
+            errcode = 'PB002', message = format('there is no job %s', coalesce(job_id::text, 'null')),
+            hint = 'See backup.jobs.';
     end if;
 
     select o.sha256 into kept from backup._object o where o.key = _record_object.key;

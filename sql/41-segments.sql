@@ -26,7 +26,8 @@ create or replace function backup._is_segment(
 return coalesce(
     jsonb_typeof(item) = 'object'
     and item ->> 'timeline' ~ '^[1-9][0-9]{0,8}$'
-    and item ->> 'segment_bytes' ~ '^(1048576|2097152|4194304|8388608|16777216|33554432|67108864|134217728|268435456|536870912|1073741824)$'
+    -- A power of two from 1 MiB to 1 GiB, as initdb takes it.
+    and item ->> 'segment_bytes' in (select (1048576::bigint << n)::text from generate_series(0, 10) n)
     and item ->> 'bytes' ~ '^[1-9][0-9]{0,17}$'
     and item ->> 'sha256' ~ '^[0-9a-f]{64}$'
     and item ->> 'key' <> ''
@@ -54,7 +55,7 @@ begin
     if system_identifier is null or segments is null or jsonb_typeof(segments) <> 'array' then
         raise exception using
             errcode = 'PB001', message = 'WAL segments come as a system identifier and a JSON array',
-            hint = 'Pass [{"timeline": …, "start_lsn": …, "segment_bytes": …, "key": …, "bytes": …, "sha256": …, "last_commit_at": …}].';
+            hint = 'Pass the segments as [{…}, {…}], even if it is one.';
     end if;
 
     for item in select e.item from jsonb_array_elements(segments) e (item) loop
@@ -62,7 +63,8 @@ begin
             raise exception using
                 errcode = 'PB001',
                 message = format('this is not a stored WAL segment: %s', item),
-                hint = 'It needs a timeline, an aligned start_lsn, segment_bytes, key, bytes, sha256 in hex and last_commit_at or null.';
+                hint = 'It needs a timeline, an aligned start_lsn, segment_bytes, key, bytes, sha256 in hex '
+                       'and last_commit_at or null.';
         end if;
     end loop;
 
@@ -80,7 +82,8 @@ begin
         join backup._wal_segment s on s.system_identifier = _check_segments.system_identifier
             and s.timeline = g.timeline and s.start_lsn = g.start_lsn
     )
-    select backup._segment_name(g.timeline, g.start_lsn, g.segment_bytes) as name, k.key as first_key, g.key as second_key
+    select backup._segment_name(g.timeline, g.start_lsn, g.segment_bytes) as name, k.key as first_key,
+           g.key as second_key
     into other
     from given g
     join known k on k.timeline = g.timeline and k.start_lsn = g.start_lsn and k.sha256 <> g.sha256
@@ -120,7 +123,8 @@ begin
            range_merge(coalesce(range_agg(r.lsns), '{}') + backup.lsn_multirange(fresh)),
            greatest(max(r.last_commit_at), _merge_range.last_commit_at),
            bool_or(r.lsns @> fresh)
-               and max(r.last_commit_at) is not distinct from greatest(max(r.last_commit_at), _merge_range.last_commit_at)
+               and max(r.last_commit_at)
+                   is not distinct from greatest(max(r.last_commit_at), _merge_range.last_commit_at)
     into range_ids, merged, newest, known
     from backup._wal_range r
     where r.system_identifier = _merge_range.system_identifier

@@ -118,7 +118,8 @@ begin
         raise exception using
             errcode = 'PB021',
             message = format('the history of timeline %s was stored before with other content', timeline),
-            hint = 'Two servers were promoted to the same timeline (split brain). Stop one of them; both objects are kept.';
+            hint = 'Two servers were promoted to the same timeline (split brain). '
+                   'Stop one of them; both objects are kept.';
     end if;
 end
 $$;

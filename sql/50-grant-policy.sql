@@ -92,7 +92,8 @@ declare
     server text := content ->> 'server';
     wrong text;
 begin
-    if backup._grant_moment(policy ->> 'expiration') is distinct from backup._grant_moment(content ->> 'expires_at') then
+    if backup._grant_moment(policy ->> 'expiration')
+       is distinct from backup._grant_moment(content ->> 'expires_at') then
         perform backup._refuse_grant('expires_at is not the expiration of its policy', server);
     end if;
 
@@ -114,7 +115,8 @@ begin
     limit 1;
     if wrong is null and not exists (
         select from backup._policy_conditions(policy) c
-        where c.operator = 'content-length-range' and c.highest = content ->> 'max_part_bytes' and c.lowest in ('0', '1')
+        where c.operator = 'content-length-range' and c.highest = content ->> 'max_part_bytes'
+          and c.lowest in ('0', '1')
     ) then
         wrong := 'its policy does not allow parts of up to max_part_bytes';
     end if;
@@ -136,4 +138,5 @@ begin
 end
 $$;
 
-comment on function backup._check_policy(jsonb, jsonb) is 'Refuse a grant whose signed policy is not what the grant says.';
+comment on function backup._check_policy(jsonb, jsonb) is
+    'Refuse a grant whose signed policy is not what the grant says.';

@@ -29,11 +29,12 @@ begin
     if content ->> 'url' !~ '^https?://[A-Za-z0-9.:\[\]-]+(/[^\s?#@]*)?$' then
         perform backup._refuse_grant('its url is not the plain address of a bucket', server);
     end if;
-    if coalesce(jsonb_typeof(content -> 'max_part_bytes') <> 'number' or content ->> 'max_part_bytes' !~ '^[1-9][0-9]{0,15}$', true) then
+    if coalesce(jsonb_typeof(content -> 'max_part_bytes') <> 'number'
+                or content ->> 'max_part_bytes' !~ '^[1-9][0-9]{0,15}$', true) then
         perform backup._refuse_grant('its max_part_bytes is not a positive number', server);
     end if;
-    if backup._grant_moment(content ->> 'issued_at') is null or backup._grant_moment(content ->> 'expires_at') is null
-       or backup._grant_moment(content ->> 'issued_at') >= backup._grant_moment(content ->> 'expires_at') then
+    if coalesce(
+        backup._grant_moment(content ->> 'issued_at') >= backup._grant_moment(content ->> 'expires_at'), true) then
         perform backup._refuse_grant('issued_at and expires_at are not two moments in order, in UTC with Z', server);
     end if;
 
@@ -43,7 +44,8 @@ begin
         perform backup._refuse_grant('its fields are not text under lower-case names', server);
     end if;
     select string_agg(n.name, ', ') into wrong
-    from unnest(array['policy', 'x-amz-signature', 'x-amz-algorithm', 'x-amz-credential', 'x-amz-date', 'success_action_status']) n (name)
+    from unnest(array['policy', 'x-amz-signature', 'x-amz-algorithm', 'x-amz-credential', 'x-amz-date',
+        'success_action_status']) n (name)
     where coalesce(content -> 'fields' ->> n.name, '') = '';
     if wrong is not null then
         perform backup._refuse_grant(format('it has no field %s', wrong), server);
@@ -54,7 +56,8 @@ begin
 end
 $$;
 
-comment on function backup._check_grant_shape(jsonb) is 'Refuse what does not have the shape of a grant (src/box/grant.ts).';
+comment on function backup._check_grant_shape(jsonb) is
+    'Refuse what does not have the shape of a grant (src/box/grant.ts).';
 
 create or replace function backup._check_grant(
     content jsonb,
@@ -72,7 +75,8 @@ begin
     perform backup._check_grant_shape(content);
     if content ->> 'server' <> wanted_server then
         perform backup._refuse_grant(
-            format('it is for %s and this server is %s', content ->> 'server', wanted_server), wanted_server, 'PB005');
+            format('it is for %s and this server is %s', content ->> 'server', wanted_server),
+            wanted_server, 'PB005');
     end if;
     if backup._grant_moment(content ->> 'expires_at') <= clock_timestamp() then
         perform backup._refuse_grant(
@@ -80,7 +84,8 @@ begin
     end if;
 
     policy := backup._grant_policy(content #>> '{fields,policy}');
-    if policy is null or jsonb_typeof(policy) <> 'object' or jsonb_typeof(policy -> 'conditions') is distinct from 'array' then
+    if policy is null or jsonb_typeof(policy) <> 'object'
+       or jsonb_typeof(policy -> 'conditions') is distinct from 'array' then
         perform backup._refuse_grant('its policy is not base64 of a POST policy', content ->> 'server');
     end if;
     perform backup._check_policy(content, policy);

@@ -1,15 +1,19 @@
 create or replace view backup.jobs as
 with pace as (
     select j.*,
-           round(j.bytes_done / nullif(extract(epoch from coalesce(j.ended_at, clock_timestamp()) - j.started_at), 0))::bigint as rate
+           round(j.bytes_done
+                 / nullif(extract(epoch from coalesce(j.ended_at, clock_timestamp()) - j.started_at), 0)
+           )::bigint as rate
     from backup._job j
 )
 select p.job_id, p.kind::text as kind,
-       case when p.state = 'running' and not (select backup._worker_alive()) then 'interrupted' else p.state::text end as state,
+       case when p.state = 'running' and not (select backup._worker_alive()) then 'interrupted'
+           else p.state::text end as state,
        p.target ->> 'label' as label, p.phase, p.bytes_done, p.bytes_total, p.rate,
        case when p.state = 'running' and p.rate > 0 and p.bytes_total >= p.bytes_done
            then make_interval(secs => ((p.bytes_total - p.bytes_done) / p.rate)::double precision) end as eta,
-       p.attempts, p.error ->> 'code' as error_code, p.error ->> 'message' as error_message, p.error ->> 'hint' as error_hint,
+       p.attempts,
+       p.error ->> 'code' as error_code, p.error ->> 'message' as error_message, p.error ->> 'hint' as error_hint,
        p.created_at, p.started_at, p.ended_at
 from pace p;
 
@@ -17,7 +21,7 @@ comment on view backup.jobs is 'Every request to store something, and how far it
 comment on column backup.jobs.job_id is 'What backup.start_base() returned.';
 comment on column backup.jobs.kind is 'base: a base backup.';
 comment on column backup.jobs.state is
-    'queued, running, done, failed or canceled; interrupted: it ran when its worker was lost, and begins anew with the next one.';
+    'queued, running, done, failed or canceled; interrupted: its worker was lost, it begins anew with the next one.';
 comment on column backup.jobs.label is 'Free text given at the start.';
 comment on column backup.jobs.phase is 'What is being done now.';
 comment on column backup.jobs.bytes_done is 'Bytes read from the server in this attempt.';
@@ -37,7 +41,8 @@ select b.backup_id, b.job_id, b.label, b.timeline, b.start_lsn, b.stop_lsn, b.st
        b.stored_bytes, b.parts, b.manifest_key, b.system_identifier, b.postgres_version_num
 from backup._base_backup b;
 
-comment on view backup.base_backups is 'Finished base backups: all parts, the manifest and the WAL between start and stop are stored.';
+comment on view backup.base_backups is
+    'Finished base backups: all parts, the manifest and the WAL between start and stop are stored.';
 comment on column backup.base_backups.backup_id is 'Its folder in the bucket; what postbox restore --backup takes.';
 comment on column backup.base_backups.job_id is 'The job that took it.';
 comment on column backup.base_backups.label is 'Free text given at the start.';
@@ -50,7 +55,8 @@ comment on column backup.base_backups.raw_bytes is 'Bytes before compression.';
 comment on column backup.base_backups.stored_bytes is 'Bytes in the bucket.';
 comment on column backup.base_backups.parts is 'Number of its stored parts.';
 comment on column backup.base_backups.manifest_key is 'Object that names every part.';
-comment on column backup.base_backups.system_identifier is 'As pg_control_system() shows it; another one is another cluster.';
+comment on column backup.base_backups.system_identifier is
+    'As pg_control_system() shows it; another one is another cluster.';
 comment on column backup.base_backups.postgres_version_num is 'Version of Postgres, as server_version_num.';
 
 create or replace view backup.objects as
@@ -66,9 +72,11 @@ from backup._timeline t;
 
 comment on view backup.objects is 'What lies in the bucket, as far as this database knows. Ask for a key, not for all.';
 comment on column backup.objects.key is 'Full object key.';
-comment on column backup.objects.kind is 'part, backup_manifest or manifest of a backup; segment or history of the WAL.';
+comment on column backup.objects.kind is
+    'part, backup_manifest or manifest of a backup; segment or history of the WAL.';
 comment on column backup.objects.bytes is 'Stored bytes.';
 comment on column backup.objects.raw_bytes is 'Bytes before compression.';
-comment on column backup.objects.sha256 is 'In hex: of the stored bytes, or of the raw bytes for segments and histories.';
+comment on column backup.objects.sha256 is
+    'In hex: of the stored bytes, or of the raw bytes for segments and histories.';
 comment on column backup.objects.stored_at is 'When the box had taken it.';
 comment on column backup.objects.job_id is 'The job that it belongs to; null for WAL.';

@@ -4,7 +4,8 @@ select r.system_identifier, r.timeline, lower(r.lsns) as from_lsn, upper(r.lsns)
 from backup._wal_range r;
 
 comment on view backup.wal_coverage is 'WAL that is stored without a gap, one row per range.';
-comment on column backup.wal_coverage.system_identifier is 'As pg_control_system() shows it; another one is another cluster.';
+comment on column backup.wal_coverage.system_identifier is
+    'As pg_control_system() shows it; another one is another cluster.';
 comment on column backup.wal_coverage.timeline is 'Timeline of the range.';
 comment on column backup.wal_coverage.from_lsn is 'First byte that is stored.';
 comment on column backup.wal_coverage.to_lsn is 'First byte that is not.';
@@ -33,7 +34,8 @@ with oldest as (
     -- The child's first segment repeats what its parent wrote of it.
     select t.system_identifier, t.parent_timeline, least(t.switch_lsn, k.from_lsn), least(t.switch_lsn, k.from_lsn)
     from backup._timeline t join known k on k.system_identifier = t.system_identifier and k.timeline = t.timeline
-    where exists (select from known p where p.system_identifier = t.system_identifier and p.timeline = t.parent_timeline)
+    where exists (
+        select from known p where p.system_identifier = t.system_identifier and p.timeline = t.parent_timeline)
 ), span as (
     select w.system_identifier, w.timeline, min(w.from_lsn) as from_lsn, max(w.to_lsn) as to_lsn
     from wanted w group by w.system_identifier, w.timeline
@@ -52,7 +54,8 @@ from gap g;
 
 comment on view backup.wal_gaps is
     'WAL that is missing between what is stored. No recovery gets past a gap: take a new base backup after it.';
-comment on column backup.wal_gaps.system_identifier is 'As pg_control_system() shows it; another one is another cluster.';
+comment on column backup.wal_gaps.system_identifier is
+    'As pg_control_system() shows it; another one is another cluster.';
 comment on column backup.wal_gaps.timeline is 'Timeline of the gap.';
 comment on column backup.wal_gaps.from_lsn is 'First byte that is missing.';
 comment on column backup.wal_gaps.to_lsn is 'First byte that is stored again.';

@@ -10,7 +10,8 @@ with recursive reach as (
            t.timeline, c.lsns, c.last_commit_at, coalesce(before.last_commit_at, p.entry_commit_at)
     from reach p
     join backup._timeline t
-        on t.system_identifier = p.system_identifier and t.parent_timeline = p.timeline and t.switch_lsn >= lower(p.lsns)
+        on t.system_identifier = p.system_identifier and t.parent_timeline = p.timeline
+        and t.switch_lsn >= lower(p.lsns)
     join backup._wal_range c
         on c.system_identifier = t.system_identifier and c.timeline = t.timeline
         and lower(c.lsns) <= least(t.switch_lsn, upper(p.lsns)) and upper(c.lsns) >= t.switch_lsn
@@ -43,7 +44,7 @@ comment on column backup.recovery_windows.from_lsn is 'The earliest LSN that can
 comment on column backup.recovery_windows.to_lsn is 'The WAL ends here.';
 comment on column backup.recovery_windows.from_at is 'The earliest time that can be restored to.';
 comment on column backup.recovery_windows.to_at is
-    'The last commit that is stored, the latest time that can be restored to; null while none came after the base backup.';
+    'The last commit that is stored, the latest time that can be restored to; null while none came since.';
 
 create or replace function backup.can_restore_to(
     -- in the past
@@ -59,7 +60,8 @@ as $$
 begin
     if at is null then
         raise exception using
-            errcode = 'PB001', message = 'no time was given', hint = 'Pass the time to restore to, such as now() - interval ''1 hour''.';
+            errcode = 'PB001', message = 'no time was given',
+            hint = 'Pass the time to restore to, such as now() - interval ''1 hour''.';
     end if;
     return exists (select from backup.recovery_windows w where w.from_at <= at and at <= w.to_at);
 end

@@ -34,12 +34,16 @@ create or replace function backup._wal_position()
     rows 1
     set search_path = pg_catalog, pg_temp
 as $$
-    select n.current_lsn, s.slot_name is not null, coalesce(s.active, false), a.application_name, s.wal_status, s.safe_wal_size,
+    select n.current_lsn, s.slot_name is not null, coalesce(s.active, false), a.application_name, s.wal_status,
+           s.safe_wal_size,
            coalesce(r.flush_lsn, s.restart_lsn),
-           (case when s.restart_lsn is not null then greatest(n.current_lsn - s.restart_lsn, 0) end)::bigint, r.flush_lag,
+           (case when s.restart_lsn is not null then greatest(n.current_lsn - s.restart_lsn, 0) end)::bigint,
+           r.flush_lag,
            -- A column of newer versions only.
            (to_jsonb(s) ->> 'inactive_since')::timestamptz
-    from (select case when pg_is_in_recovery() then pg_last_wal_receive_lsn() else pg_current_wal_lsn() end as current_lsn) n
+    from (
+        select case when pg_is_in_recovery() then pg_last_wal_receive_lsn() else pg_current_wal_lsn() end as current_lsn
+    ) n
     left join pg_replication_slots s on s.slot_name = backup._setting_value('slot') and s.slot_type = 'physical'
     left join pg_stat_replication r on r.pid = s.active_pid
     left join pg_stat_activity a on a.pid = s.active_pid
@@ -109,7 +113,8 @@ create or replace function backup._worker_report()
     set search_path = pg_catalog, pg_temp
 as $$
     select w.version, w.started_at, w.problems,
-           (select t.problem from jsonb_each(w.problems) t (component, problem) order by t.problem ->> 'since' desc limit 1)
+           (select t.problem from jsonb_each(w.problems) t (component, problem)
+            order by t.problem ->> 'since' desc limit 1)
     from backup._worker w
 $$;
 

@@ -22,7 +22,8 @@ begin
         hint := 'Start "postbox worker" beside this database, or see why it ended in its log.';
     elsif not holder.is_worker then
         state := 'crit';
-        message := format('%s holds the worker lock and is no member of backup_worker', coalesce(quote_ident(holder.role_name), 'somebody'));
+        message := format('%s holds the worker lock and is no member of backup_worker',
+            coalesce(quote_ident(holder.role_name), 'somebody'));
         hint := format('End that session: select pg_terminate_backend(%s).', holder.pid);
     elsif problem is not null then
         state := 'crit';
@@ -49,7 +50,8 @@ as $$
 declare
     used record;
     problems jsonb := (select r.problems from backup._worker_report() r);
-    renew text := format('Run "postbox grant --server %s" where the S3 keys are, then select backup.install_grant(…).',
+    renew text := format(
+        'Run "postbox grant --server %s" where the S3 keys are, then select backup.install_grant(…).',
         coalesce(backup._setting_value('server'), 'NAME'));
     component text;
 begin
@@ -67,7 +69,8 @@ begin
         hint := renew;
     elsif used.max_part_bytes < backup._setting_value('part_bytes')::bigint then
         state := 'warn';
-        message := format('the grant allows parts of %s bytes and part_bytes is %s', used.max_part_bytes, backup._setting_value('part_bytes'));
+        message := format('the grant allows parts of %s bytes and part_bytes is %s',
+            used.max_part_bytes, backup._setting_value('part_bytes'));
         hint := 'Lower the setting part_bytes, or make a grant with --max-part-bytes.';
     else
         state := 'ok';
@@ -87,7 +90,8 @@ begin
 end
 $$;
 
-comment on function backup._check_grants() is 'Checks: a grant lasts, the box takes what is posted, the issuer answers.';
+comment on function backup._check_grants() is
+    'Checks: a grant lasts, the box takes what is posted, the issuer answers.';
 
 create or replace function backup._check_backups()
     returns table (name text, state text, message text, hint text)
@@ -103,11 +107,11 @@ declare
     job backup._job;
 begin
     name := 'base_age';
-    state := case when last_base is null or last_base < now() - 2 * max_age then 'crit' when last_base < now() - max_age then 'warn' else 'ok' end;
-    message := coalesce(format('the newest base backup ended at %s', last_base), 'there is no base backup');
-    if last_base is null then
-        message := 'there is no base backup';
-    end if;
+    state := case
+        when last_base > now() - max_age then 'ok'
+        when last_base > now() - 2 * max_age then 'warn'
+        else 'crit' end;
+    message := coalesce('the newest base backup ended at ' || last_base, 'there is no base backup');
     hint := case when state <> 'ok' then 'Start one: select backup.start_base().' end;
     return next;
 
@@ -124,4 +128,5 @@ begin
 end
 $$;
 
-comment on function backup._check_backups() is 'Checks: the newest base backup is young enough and the last job was done.';
+comment on function backup._check_backups() is
+    'Checks: the newest base backup is young enough and the last job was done.';

@@ -17,9 +17,13 @@ begin
         message := 'nothing is known of the WAL that is stored';
         hint := 'See the checks worker and slot.';
     else
-        state := case when seconds > limit_seconds then 'crit' when seconds > limit_seconds / 2 then 'warn' else 'ok' end;
+        state := case
+            when seconds > limit_seconds then 'crit'
+            when seconds > limit_seconds / 2 then 'warn'
+            else 'ok' end;
         message := format('the oldest WAL that is not stored is %s s old', round(seconds, 1));
-        hint := case when state <> 'ok' then 'See the checks worker, grant and box. The limit is the setting wal_max_delay.' end;
+        hint := case when state <> 'ok' then
+            'See the checks worker, grant and box. The limit is the setting wal_max_delay.' end;
     end if;
     return next;
 
@@ -72,10 +76,12 @@ begin
         hint := 'The worker makes it anew; then take a base backup: select backup.start_base().';
     elsif not wal.streaming then
         state := 'crit';
-        message := format('nobody reads from the replication slot %s; it keeps %s of WAL', slot, pg_size_pretty(wal.kept_bytes));
+        message := format('nobody reads from the replication slot %s; it keeps %s of WAL',
+            slot, pg_size_pretty(wal.kept_bytes));
     elsif wal.slot_state in ('extended', 'unreserved') then
         state := 'warn';
-        message := format('the replication slot %s keeps %s of WAL, more than usual', slot, pg_size_pretty(wal.kept_bytes));
+        message := format('the replication slot %s keeps %s of WAL, more than usual',
+            slot, pg_size_pretty(wal.kept_bytes));
         hint := 'The box takes WAL slower than it is written, or not at all: see the checks box and wal_delay.';
     else
         state := 'ok';
@@ -94,7 +100,8 @@ begin
         state := case when used > usual_mb then 'warn' else 'ok' end;
         message := format('WAL kept for Postbox: %s MB; it may grow until the disk is full', round(used));
     end if;
-    hint := case when state <> 'ok' then 'Get the worker to store WAL again, or give the server room: see max_slot_wal_keep_size.' end;
+    hint := case when state <> 'ok' then
+        'Get the worker to store WAL again, or give the server room: see max_slot_wal_keep_size.' end;
     return next;
 end
 $$;

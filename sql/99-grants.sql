@@ -20,7 +20,8 @@ grant execute on function
     backup._segment_name(integer, pg_lsn, integer),
     backup._wal_position(), backup._seconds_at_risk(),
     backup.lsn_range(pg_lsn, pg_lsn), backup.lsn_multirange(backup.lsn_range),
-    backup._check_worker(), backup._check_grants(), backup._check_backups(), backup._check_wal_delay(), backup._check_slot()
+    backup._check_worker(), backup._check_grants(), backup._check_backups(),
+    backup._check_wal_delay(), backup._check_slot()
 to backup_operator, backup_monitor, backup_worker;
 
 -- Verbs.

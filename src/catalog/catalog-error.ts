@@ -73,6 +73,13 @@ function bySqlstate(sqlstate: string, error: Error): Known | null {
 }
 
 function byDriver(code: string, error: Error): Known | null {
+  if (code === 'ERR_INVALID_URL') {
+    return {
+      code: 'config_invalid',
+      message: 'the address of the database is no URL',
+      hint: 'Write it as postgresql://user:password@host:port/database, with special characters percent-encoded.',
+    }
+  }
   if (CERTIFICATE.test(code)) {
     return { code: 'database_refused', hint: 'Check sslmode and sslrootcert in POSTBOX_DATABASE_URL.' }
   }

@@ -47,7 +47,7 @@ export class CatalogPool {
   /** The one row of a statement. */
   async one<Row extends z.ZodType>(query: QuerySqlToken<Row>): Promise<z.output<Row>> {
     try {
-      return await this.#pool.one(query)
+      return (await this.#pool.one(query)) as z.output<Row>
     } catch (thrown) {
       throw catalogError(thrown)
     }
@@ -55,7 +55,7 @@ export class CatalogPool {
 
   async maybeOne<Row extends z.ZodType>(query: QuerySqlToken<Row>): Promise<z.output<Row> | null> {
     try {
-      return await this.#pool.maybeOne(query)
+      return (await this.#pool.maybeOne(query)) as z.output<Row> | null
     } catch (thrown) {
       throw catalogError(thrown)
     }
@@ -63,7 +63,7 @@ export class CatalogPool {
 
   async any<Row extends z.ZodType>(query: QuerySqlToken<Row>): Promise<readonly z.output<Row>[]> {
     try {
-      return await this.#pool.any(query)
+      return (await this.#pool.any(query)) as readonly z.output<Row>[]
     } catch (thrown) {
       throw catalogError(thrown)
     }
