@@ -61,8 +61,8 @@ export function traversable(directory: string): boolean {
 // A unix socket's path ends at 107 bytes, and ours add about 40 to this one.
 const MAX_TEMP_ROOT = 60
 
-/** The temp dir, or /tmp where that one is too deep for unix sockets or closed to the sandbox user. */
+/** The temp dir, or /tmp where that one is too deep for unix sockets, has a space, or is closed to the sandbox user. */
 export function tempRoot(): string {
   const root = tmpdir()
-  return root.length <= MAX_TEMP_ROOT && traversable(root) ? root : '/tmp'
+  return root.length <= MAX_TEMP_ROOT && !/\s/.test(root) && traversable(root) ? root : '/tmp'
 }
