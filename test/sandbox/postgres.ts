@@ -5,7 +5,7 @@ import { postgresHome, type PostgresVersion } from './binaries.js'
 import { endWithUs, forgetProcess } from './guard.js'
 import { freePort } from './ports.js'
 import { childrenOf, killAll } from './processes.js'
-import { run } from './run.js'
+import { plainEnv, run } from './run.js'
 import { removeScratch, scratchDir } from './scratch.js'
 import { freshDataDir } from './template.js'
 
@@ -39,6 +39,8 @@ export interface StartFromOptions {
   dataDir: string
   /** given on the command line, so that the directory stays as it is */
   settings?: Record<string, string>
+  /** added to the server's environment: the S3 keys that its restore_command needs */
+  env?: Record<string, string>
 }
 
 const SETTINGS = {
@@ -73,8 +75,10 @@ export async function startPostgres(options: StartOptions = {}): Promise<Sandbox
  * Returns when it accepts connections, which may be before recovery has ended. Throws with the end of its log.
  */
 export async function startFromDataDir(options: StartFromOptions): Promise<SandboxPostgres> {
-  const { version, dataDir, settings = {} } = options
-  return started(new SandboxPostgres(version, dataDir, await scratchDir(`pg${version}`), await freePort(), settings))
+  const { version, dataDir, settings = {}, env = {} } = options
+  return started(
+    new SandboxPostgres(version, dataDir, await scratchDir(`pg${version}`), await freePort(), settings, env),
+  )
 }
 
 async function started(postgres: SandboxPostgres): Promise<SandboxPostgres> {
@@ -98,6 +102,7 @@ export class SandboxPostgres {
     readonly socketDir: string,
     public port: number,
     private readonly settings: Record<string, string>,
+    private readonly env: Record<string, string> = {},
   ) {}
 
   /** The postmaster's process id, or null while it is stopped. */
@@ -216,6 +221,7 @@ export class SandboxPostgres {
 
   async #pgCtl(args: string[]): Promise<void> {
     const { directory } = await postgresHome(this.version)
-    await run(join(directory, 'bin/pg_ctl'), ['-D', this.dataDir, ...args], { asSandboxUser: true })
+    const env = { ...plainEnv, ...this.env }
+    await run(join(directory, 'bin/pg_ctl'), ['-D', this.dataDir, ...args], { asSandboxUser: true, env })
   }
 }

@@ -1,6 +1,9 @@
 import { spawn } from 'node:child_process'
 import { sandboxUser } from './user.js'
 
+/** Enough to find programs, and nothing of the developer's own. */
+export const plainEnv = { PATH: '/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin', LC_ALL: 'C' }
+
 export interface RunOptions {
   /** run as the sandbox user; otherwise as ourselves */
   asSandboxUser?: boolean
@@ -14,7 +17,7 @@ export async function run(program: string, args: readonly string[], options: Run
   const user = options.asSandboxUser ? sandboxUser() : null
   const child = spawn(program, args, {
     stdio: ['ignore', 'pipe', 'pipe'],
-    env: options.env ?? { PATH: '/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin', LC_ALL: 'C' },
+    env: options.env ?? plainEnv,
     cwd: options.cwd ?? '/',
     ...(user ?? {}),
   })
