@@ -10,7 +10,7 @@ import { removeScratch, scratchDir } from './scratch.js'
 import { freshDataDir } from './template.js'
 
 export { postgresVersions, type PostgresVersion } from './binaries.js'
-export { removeScratch, scratchDir } from './scratch.js'
+export { removeScratch, sandboxOwned, scratchDir } from './scratch.js'
 export { sandboxUser } from './user.js'
 
 export interface ConnectOptions {

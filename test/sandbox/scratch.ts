@@ -1,4 +1,4 @@
-import { chmod, chown, mkdtemp, rm } from 'node:fs/promises'
+import { chmod, chown, mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { forgetDirectory, removeWithUs } from './guard.js'
 import { sandboxUser, tempRoot } from './user.js'
@@ -23,4 +23,12 @@ export async function removeScratch(directory?: string): Promise<void> {
     made.delete(one)
     forgetDirectory(one)
   }
+}
+
+/** Makes an empty directory that belongs to the sandbox user, and returns its path. */
+export async function sandboxOwned(directory: string): Promise<string> {
+  await mkdir(directory, { mode: 0o700 })
+  const user = sandboxUser()
+  if (user) await chown(directory, user.uid, user.gid)
+  return directory
 }
