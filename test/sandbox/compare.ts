@@ -102,9 +102,9 @@ export function diffSnapshots(before: Snapshot, after: Snapshot, { recovered = f
       differences.push(`sequence ${name}: was at ${a.value}, is at ${b.value}`)
     }
   }
-  const [indexesBefore, indexesAfter] = [new Set(before.indexes), new Set(after.indexes)]
-  for (const gone of indexesBefore.difference(indexesAfter)) differences.push(`index ${gone}: is gone`)
-  for (const added of indexesAfter.difference(indexesBefore)) differences.push(`index ${added}: is new`)
+  const added = after.indexes.filter((one) => !before.indexes.includes(one))
+  const gone = before.indexes.filter((one) => !after.indexes.includes(one))
+  differences.push(...gone.map((one) => `index ${one}: is gone`), ...added.map((one) => `index ${one}: is new`))
   return differences
 }
 
