@@ -19,7 +19,7 @@ export async function refusedAll(
   // A name of its own, should a service store it all the same: no part must ever have an empty version.
   const key = `${grant.key_prefix}probe`
   const sha256 = createHash('sha256').digest()
-  const form = postForm(grant, { key, bytes: 0, sha256, contentType: part.contentType })
+  const form = postForm(grant, { key, bytes: 0, sha256, contentType: 'application/octet-stream' })
   try {
     const answer = await ask({ contentType: form.contentType, body: Buffer.concat([form.prefix, form.suffix]) })
     if (answer.status < 400 || elementText(answer.body, 'Code') === 'EntityTooSmall') return null

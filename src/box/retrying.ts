@@ -27,23 +27,26 @@ const RETRIES_BY_CODE: Partial<Record<ErrorCode, number>> = {
  */
 export function retrying(inner: Box, policy: RetryPolicy = DEFAULT_POLICY): Box {
   return {
-    post: (part, signal) =>
-      pRetry(() => inner.post(part, signal), {
+    post: (part, signal) => {
+      const failures = new Map<ErrorCode, number>()
+      return pRetry(() => inner.post(part, signal), {
         retries: policy.retries,
         minTimeout: policy.minDelayMs,
         maxTimeout: policy.maxDelayMs,
         randomize: true,
         signal,
-        shouldRetry: async ({ error, retriesConsumed, retryDelay }) => {
+        shouldRetry: async ({ error, retryDelay }) => {
           if (!(error instanceof PostboxError) || !error.retryable) return false
-          const limit = RETRIES_BY_CODE[error.code] ?? policy.retries
-          if (retriesConsumed >= limit) return false
+          const seen = (failures.get(error.code) ?? 0) + 1
+          failures.set(error.code, seen)
+          if (seen > (RETRIES_BY_CODE[error.code] ?? policy.retries)) return false
           // The library waits `retryDelay` itself, afterwards.
           const more = (error.retryAfterMs ?? 0) - retryDelay
           // When that is cut short the library sees the signal too, and gives its reason.
           if (more > 0) await delay(more, undefined, { signal }).catch(() => undefined)
           return true
         },
-      }),
+      })
+    },
   }
 }
