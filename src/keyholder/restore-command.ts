@@ -51,7 +51,7 @@ export function fetchWalArguments(config: KeyholderConfig, home: Home): string[]
  *
  * Postgres runs it in the data directory, with %f (file name) and %p (where to put it); %% is a percent sign.
  */
-export function restoreCommand(invocation: readonly string[], fetchArguments: readonly string[]): string {
+export function restoreCommandLine(invocation: readonly string[], fetchArguments: readonly string[]): string {
   const words = [...invocation, 'fetch-wal', ...fetchArguments, '--spool', SPOOL, '--absent-exit', String(ABSENT_EXIT)]
   const slow = words.map((word) => shellQuote(word).replaceAll('%', '%%')).join(' ')
   const fast = `mv -f '${SPOOL}/%f' '%p' 2>/dev/null`
@@ -59,6 +59,6 @@ export function restoreCommand(invocation: readonly string[], fetchArguments: re
 }
 
 /** The recovery_end_command: removes the spool. Renamed first, so that a running prefetcher finds it gone at once. */
-export function recoveryEndCommand(): string {
+export function recoveryEndCommandLine(): string {
   return `mv '${SPOOL}' '${SPOOL}.old' 2>/dev/null && rm -rf '${SPOOL}.old'; true`
 }

@@ -6,7 +6,7 @@ import { fetchPart, fetchParts, type LocatedBackup, type LocatedPart } from './f
 import { inOrder } from './in-order.js'
 import type { RestorePlan } from './plan.js'
 import { recoveryConfiguration, type TargetAction } from './recovery-settings.js'
-import { recoveryEndCommand } from './restore-command.js'
+import { recoveryEndCommandLine } from './restore-command.js'
 import { makeDirectories, type Place } from './restore-directories.js'
 import { syncDirectory, syncFileSystems } from './sync-file-system.js'
 import { tablespaceMap } from './tablespace-map.js'
@@ -174,7 +174,7 @@ async function writeLinks({ dataDir, places, moved }: RestoreJob, writer: FileWr
 async function writeRecovery({ plan, dataDir, owner, action, restoreCommand }: RestoreJob): Promise<void> {
   const settings = {
     restoreCommand,
-    recoveryEndCommand: recoveryEndCommand(),
+    recoveryEndCommand: recoveryEndCommandLine(),
     target: plan.target,
     inclusive: plan.inclusive,
     // By its number Postgres wants the history file, which a backup's own timeline does not need.

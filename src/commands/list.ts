@@ -1,0 +1,74 @@
+import { Command } from 'commander'
+import { checkServerName } from '../box/server-name.js'
+import { PostboxError } from '../errors.js'
+import type { Archive } from '../keyholder/archive.js'
+import { listHome, type ListedBackup, type ListedHome } from '../keyholder/list-server.js'
+import { servers, systemIdentifiers } from '../keyholder/stored-backups.js'
+import { roundBytes } from './round-bytes.js'
+import { table } from './table.js'
+import { withArchive } from './with-archive.js'
+
+const help = `
+Example:
+  $ postbox list --server db1
+
+It reads the bucket alone. A backup can be restored to any moment of its window. Times are UTC.`
+
+interface Options {
+  server?: string
+  json?: true
+}
+
+/** `postbox list`: what is in the archive, and what can be done with it. */
+export function listCommand(): Command {
+  return new Command('list')
+    .option('--server <name>', 'one server (default: all that are in the bucket)')
+    .option('--json', 'print JSON')
+    .addHelpText('after', help)
+    .action(async ({ server, json }: Options) => {
+      const homes = await withArchive((archive) => listAll(archive, server ?? null))
+      process.stdout.write(json ? JSON.stringify({ servers: homes }, null, 1) + '\n' : homes.map(describe).join('\n'))
+    })
+}
+
+async function listAll(archive: Archive, asked: string | null): Promise<ListedHome[]> {
+  const homes: ListedHome[] = []
+  for (const server of asked === null ? await servers(archive) : [checkServerName(asked)]) {
+    for (const systemIdentifier of await systemIdentifiers(archive, server)) {
+      homes.push(await listHome(archive, { server, systemIdentifier }))
+    }
+  }
+  if (asked !== null && homes.length === 0) {
+    const hint = 'Run "postbox list" to see which servers are in the bucket.'
+    throw new PostboxError('backup_missing', `nothing is stored for server ${asked}`, hint)
+  }
+  return homes
+}
+
+const HEADINGS = ['backup', 'label', 'state', 'tli', 'size', 'stored', 'start', 'stop', 'restorable from', 'to']
+
+function describe(home: ListedHome): string {
+  const lines = [`server ${home.server}, system identifier ${home.system_identifier}`]
+  lines.push(...(home.backups.length === 0 ? ['  no backups'] : table(HEADINGS, home.backups.map(row))))
+  for (const { timeline, from_lsn, to_lsn } of home.wal_gaps) {
+    lines.push(`  gap: WAL of timeline ${timeline} is missing from ${from_lsn} to ${to_lsn}`)
+  }
+  for (const backup of home.backups) for (const one of backup.problems) lines.push(`  ${backup.backup_id}: ${one}`)
+  for (const one of home.problems) lines.push(`  ${one}`)
+  return lines.join('\n') + '\n'
+}
+
+function row(backup: ListedBackup): string[] {
+  return [
+    backup.backup_id,
+    backup.label ?? '',
+    backup.state,
+    String(backup.window?.timeline ?? backup.timeline ?? ''),
+    backup.raw_bytes === null ? '' : roundBytes(backup.raw_bytes),
+    backup.stored_bytes === null ? '' : roundBytes(backup.stored_bytes),
+    backup.start_lsn ?? '',
+    backup.stop_lsn ?? '',
+    backup.window?.from_at.replace(/\.\d+Z$/, 'Z') ?? '',
+    backup.window?.to_at ?? '',
+  ]
+}

@@ -1,0 +1,66 @@
+import { rename, rm, writeFile } from 'node:fs/promises'
+import type { Home } from '../box/key-names.js'
+import { PostboxError } from '../errors.js'
+import { checkSegment, readSegmentHeader } from '../wal/page.js'
+import { parseSegmentName } from '../wal/segment.js'
+import type { Archive } from './archive.js'
+import { findSegment, hasAnything, readHistory, readSegment, type StoredSegment } from './stored-wal.js'
+
+const HISTORY = /^([0-9A-F]{8})\.history$/
+const SEGMENT = /^[0-9A-F]{24}$/
+
+/**
+ * Puts a WAL file where Postgres wants it. Returns its size, or null when the archive surely does not have it.
+ *
+ * Names are matched whole: `.backup` and `.partial` files are never in the archive. Throws for all else, a damaged
+ * object and an archive without anything of this server included: Postgres must not take those for the end of WAL.
+ */
+export async function fetchWalFile(
+  archive: Archive,
+  home: Home,
+  name: string,
+  to: string,
+  warn: (text: string) => void,
+): Promise<number | null> {
+  const content = await readWalFile(archive, home, name, warn)
+  if (content === null) {
+    await checkHome(archive, home)
+    return null
+  }
+  // Postgres looks as soon as we have ended; until then there is either nothing or all of it.
+  const unfinished = `${to}.postbox`
+  try {
+    await writeFile(unfinished, content, { mode: 0o600 })
+    await rename(unfinished, to)
+  } catch (cause) {
+    await rm(unfinished, { force: true })
+    const hint = 'Mend the disk or the rights of pg_wal, then start Postgres again.'
+    throw new PostboxError('restore_failed', `${to} cannot be written: ${(cause as Error).message}`, hint, { cause })
+  }
+  return content.length
+}
+
+async function readWalFile(archive: Archive, home: Home, name: string, warn: (text: string) => void) {
+  const history = HISTORY.exec(name)
+  if (history) return readHistory(archive, home, Number.parseInt(history[1]!, 16))
+  if (!SEGMENT.test(name)) return null
+  const segment = await findSegment(archive, home, name)
+  if (!segment) return null
+  for (const key of segment.rivals) warn(`${key} claims ${name} with other bytes; taking ${segment.object.key}`)
+  return readVerified(archive, home, segment)
+}
+
+/** Raw bytes of a segment that is what it claims to be, by its hash and by its header. */
+export async function readVerified(archive: Archive, home: Home, segment: StoredSegment): Promise<Buffer> {
+  const raw = await readSegment(archive, segment)
+  const { segmentBytes } = readSegmentHeader(raw)
+  checkSegment(raw, parseSegmentName(segment.name, segmentBytes), segmentBytes, home.systemIdentifier)
+  return raw
+}
+
+async function checkHome(archive: Archive, home: Home): Promise<void> {
+  if (await hasAnything(archive, home)) return
+  const what = `system identifier ${home.systemIdentifier} of server ${home.server}`
+  const hint = 'Check --server, --system-identifier and --bucket in restore_command.'
+  throw new PostboxError('wal_missing', `nothing at all is stored of ${what}`, hint)
+}

@@ -1,0 +1,197 @@
+import type { Home } from '../box/key-names.js'
+import { asPostboxError, PostboxError } from '../errors.js'
+import { formatLsn, type Lsn } from '../wal/lsn.js'
+import type { Archive } from './archive.js'
+import { placeOf } from './plan.js'
+import { backups, type BrokenBackup, type StoredBackup } from './stored-backups.js'
+import { formatTime, microsOf } from './target.js'
+import { missingSegments } from './wal-chain.js'
+import { WalMap, type BackupPlace, type Route } from './wal-map.js'
+
+/** Times and positions that a backup can be recovered to, without a gap. */
+export interface Window {
+  from_at: string
+  to_at: string
+  from_lsn: string
+  to_lsn: string
+  timeline: number
+}
+
+/** One backup, as `postbox list --json` shows it. */
+export interface ListedBackup {
+  backup_id: string
+  state: 'restorable' | 'wal missing' | 'incomplete' | 'damaged'
+  label: string | null
+  started_at: string | null
+  stopped_at: string | null
+  raw_bytes: number | null
+  stored_bytes: number | null
+  timeline: number | null
+  start_lsn: string | null
+  stop_lsn: string | null
+  postgres_version_num: number | null
+  window: Window | null
+  /** what is wrong with it or looks so, a sentence each */
+  problems: string[]
+}
+
+/** One life of a server, as `postbox list --json` shows it. */
+export interface ListedHome {
+  server: string
+  system_identifier: string
+  /** newest first */
+  backups: ListedBackup[]
+  /** WAL that is missing between what is stored, from the oldest backup on */
+  wal_gaps: { timeline: number; from_lsn: string; to_lsn: string }[]
+  problems: string[]
+}
+
+/** Everything about one life of a server that the bucket tells. */
+export async function listHome(archive: Archive, home: Home): Promise<ListedHome> {
+  const found: (Summary | BrokenBackup)[] = []
+  for await (const backup of backups(archive, home)) {
+    found.push(backup.state === 'committed' ? summarise(backup) : backup)
+  }
+  addBrokenChain(found)
+  const committed = found.filter((one) => one.state === 'committed')
+  const segmentBytes = committed[0]?.segmentBytes ?? 16 * 1024 * 1024
+  const wal = new WalMap(archive, home, segmentBytes)
+  const listed: ListedBackup[] = []
+  const problems: string[] = []
+  for (const backup of found) {
+    if (backup.state === 'committed') listed.push(await listCommitted(wal, backup))
+    else listed.push(listBroken(backup))
+  }
+  const oldest = committed.at(-1)?.place.startLsn ?? null
+  const wal_gaps = oldest === null ? [] : await gaps(wal, oldest, problems)
+  for (const key of wal.rivals) problems.push(`${key} claims a segment that was stored before with other bytes`)
+  return { server: home.server, system_identifier: home.systemIdentifier, backups: listed, wal_gaps, problems }
+}
+
+/** What is kept of a backup, so that memory does not grow with its parts. */
+interface Summary {
+  state: 'committed'
+  place: BackupPlace
+  segmentBytes: number
+  sha256: string
+  previous: string | null
+  row: Omit<ListedBackup, 'state' | 'window'>
+}
+
+function summarise(backup: StoredBackup): Summary {
+  const { manifest } = backup
+  const parts = [...manifest.archives.flatMap((one) => one.parts), manifest.backup_manifest]
+  return {
+    state: 'committed',
+    place: placeOf(backup),
+    segmentBytes: manifest.wal_segment_bytes,
+    sha256: backup.manifestSha256,
+    previous: manifest.previous_manifest_sha256,
+    row: {
+      backup_id: manifest.backup_id,
+      label: manifest.label,
+      started_at: manifest.started_at,
+      stopped_at: manifest.stopped_at,
+      raw_bytes: parts.reduce((sum, part) => sum + part.raw_bytes, 0),
+      stored_bytes: parts.reduce((sum, part) => sum + part.bytes, 0),
+      timeline: manifest.timeline,
+      start_lsn: manifest.start_lsn,
+      stop_lsn: manifest.stop_lsn,
+      postgres_version_num: manifest.postgres_version_num,
+      problems: backup.suspicions.map((one) => `suspicious: ${one}`),
+    },
+  }
+}
+
+/** Each manifest names the one before it; the oldest that is left may have lost its own to a prune. */
+function addBrokenChain(found: readonly (Summary | BrokenBackup)[]): void {
+  const committed = found.filter((one) => one.state === 'committed')
+  const known = new Set(committed.map((one) => one.sha256))
+  for (const { previous, row } of committed.slice(0, -1)) {
+    if (previous !== null && known.has(previous)) continue
+    row.problems.push('the manifest before it is not the one that it names: it was pruned, removed or changed')
+  }
+}
+
+async function listCommitted(wal: WalMap, backup: Summary): Promise<ListedBackup> {
+  const { row, place } = backup
+  const problems = [...row.problems]
+  const route = await bestRoute(wal, place, problems)
+  if (!route || route.end < place.stopLsn) {
+    const names = route ? missingSegments(route.way, route.runs, place.startLsn, place.stopLsn, wal.segmentBytes) : []
+    problems.push(`WAL that it needs is not stored: ${names.join(', ')}`)
+    return { ...row, state: 'wal missing', window: null, problems }
+  }
+  const from = microsOf(new Date(row.stopped_at!))
+  const last = await lastCommit(wal, route, place, problems)
+  const window: Window = {
+    from_at: formatTime(from),
+    to_at: formatTime(last !== null && last > from ? last : from),
+    from_lsn: row.stop_lsn!,
+    to_lsn: formatLsn(route.end),
+    timeline: route.target,
+  }
+  return { ...row, state: 'restorable', window, problems }
+}
+
+/** The route to the highest timeline that can be entered; the backup's own where there is none. */
+async function bestRoute(wal: WalMap, place: BackupPlace, problems: string[]): Promise<Route | null> {
+  for (const timeline of [...(await wal.timelines())].reverse()) {
+    try {
+      const route = await wal.route(place, timeline)
+      if (route?.arrived) return route
+    } catch (thrown) {
+      problems.push(tolerated(thrown))
+    }
+  }
+  return wal.route(place, place.timeline)
+}
+
+async function lastCommit(wal: WalMap, route: Route, place: BackupPlace, problems: string[]): Promise<bigint | null> {
+  try {
+    return await wal.lastCommit(route, place.stopLsn)
+  } catch (thrown) {
+    problems.push(tolerated(thrown))
+    return null
+  }
+}
+
+/** Damage is a line of the list; an archive that does not answer ends it. */
+function tolerated(thrown: unknown): string {
+  const error = asPostboxError(thrown)
+  const damage: PostboxError['code'][] = ['object_damaged', 'object_missing', 'wal_invalid', 'wal_missing']
+  if (!damage.includes(error.code)) throw thrown
+  return error.message
+}
+
+function listBroken({ backupId, state, problem, suspicions }: BrokenBackup): ListedBackup {
+  return {
+    backup_id: backupId,
+    state,
+    label: null,
+    started_at: null,
+    stopped_at: null,
+    raw_bytes: null,
+    stored_bytes: null,
+    timeline: null,
+    start_lsn: null,
+    stop_lsn: null,
+    postgres_version_num: null,
+    window: null,
+    problems: [problem, ...suspicions.map((one) => `suspicious: ${one}`)],
+  }
+}
+
+async function gaps(wal: WalMap, oldest: Lsn, problems: string[]): Promise<ListedHome['wal_gaps']> {
+  const found: ListedHome['wal_gaps'] = []
+  for (const timeline of await wal.timelines()) {
+    if (timeline > 1 && !(await wal.history(timeline).catch((thrown: unknown) => tolerated(thrown)))) {
+      problems.push(`timeline ${timeline} has WAL, but its history is not stored`)
+    }
+    const runs = (await wal.runs(timeline, 0n)).filter((run) => run.to > oldest)
+    for (const [index, run] of runs.slice(1).entries()) {
+      found.push({ timeline, from_lsn: formatLsn(runs[index]!.to), to_lsn: formatLsn(run.from) })
+    }
+  }
+  return found
+}

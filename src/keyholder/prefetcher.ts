@@ -1,0 +1,190 @@
+import { watch } from 'node:fs'
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Home } from '../box/key-names.js'
+import { asPostboxError } from '../errors.js'
+import type { Archive } from './archive.js'
+import { readVerified } from './fetch-wal.js'
+import { postmasterPid, type Spool } from './spool.js'
+import { walSegments, type StoredSegment } from './stored-wal.js'
+
+export interface PrefetchOptions {
+  archive: Archive
+  home: Home
+  spool: Spool
+  /** of the server that recovers; the prefetcher ends with it */
+  dataDir: string
+  /** name of the segment that Postgres has just got */
+  after: string
+  segmentBytes: number
+  /** segments to keep in the spool */
+  ahead: number
+}
+
+const SEGMENT = /^[0-9A-F]{24}$/
+const TICK_MS = 500
+const TOUCH_MS = 5_000
+const IDLE_MS = 60_000
+/** How long the end of the archive is watched for more. */
+const AT_END_MS = 15_000
+const MAX_AT_ONCE = 4
+/** Raw and stored bytes in memory are at most about twice this. */
+const MAX_RAW_BYTES = 64 * 1024 * 1024
+
+/** Keeps the next segments of a recovery in its spool. Returns when nobody needs them any more. */
+export async function prefetch(options: PrefetchOptions): Promise<void> {
+  if (!(await options.spool.lock())) return
+  const prefetcher = new Prefetcher(options)
+  try {
+    await prefetcher.run()
+  } catch (error) {
+    // The spool goes away when recovery ends.
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+  } finally {
+    await options.spool.unlock()
+  }
+}
+
+class Prefetcher {
+  /** where Postgres is: a segment it has got */
+  #position: string
+  #lastMove = Date.now()
+  #wantedAt = 0
+  #touchedAt = 0
+  /** what follows the position in the archive, as listed */
+  #upcoming: AsyncGenerator<StoredSegment>
+  /** the listing has come to its end, at this time */
+  #endedAt: number | null = null
+  readonly #fetching = new Map<string, Promise<void>>()
+  #spooled = new Set<string>()
+  #failed: unknown = null
+  #stirred = Promise.withResolvers<undefined>()
+  readonly #atOnce: number
+
+  constructor(readonly options: PrefetchOptions) {
+    this.#position = options.after
+    this.#upcoming = this.#list()
+    this.#atOnce = Math.max(1, Math.min(MAX_AT_ONCE, Math.floor(MAX_RAW_BYTES / options.segmentBytes)))
+  }
+
+  async run(): Promise<void> {
+    const { spool } = this.options
+    // Not for what we write ourselves, or each turn would cause the next.
+    const watcher = watch(spool.directory, (_, name) => {
+      if (name === 'wanted' || SEGMENT.test(name ?? '')) this.#stir()
+    })
+    watcher.on('error', () => this.#stir())
+    try {
+      while (await this.#needed()) {
+        if (Date.now() - this.#touchedAt > TOUCH_MS) await this.#touch()
+        await this.#look()
+        await this.#fill()
+        if (this.#failed) throw this.#failed
+        await this.#pause()
+      }
+    } finally {
+      watcher.close()
+      await Promise.allSettled(this.#fetching.values())
+    }
+  }
+
+  async #needed(): Promise<boolean> {
+    if ((await postmasterPid(this.options.dataDir)) === null) return false
+    const atEnd = this.#endedAt !== null && this.#spooled.size === 0
+    return Date.now() - this.#lastMove < (atEnd ? AT_END_MS : IDLE_MS)
+  }
+
+  async #touch(): Promise<void> {
+    this.#touchedAt = Date.now()
+    await this.options.spool.touch()
+  }
+
+  /** Finds out where Postgres has got to: by what left the spool, and by what it asked for elsewhere. */
+  async #look(): Promise<void> {
+    const { spool } = this.options
+    const before = [...this.#spooled]
+    const ready = new Set(await spool.ready())
+    const taken = before.filter((name) => !ready.has(name)).sort()
+    this.#spooled = ready
+    const last = taken.at(-1)
+    if (last !== undefined) {
+      this.#position = last
+      this.#lastMove = Date.now()
+    }
+    const wanted = await spool.wanted()
+    if (wanted && wanted.at !== this.#wantedAt) {
+      this.#wantedAt = wanted.at
+      this.#lastMove = Date.now()
+      if (wanted.name !== this.#position) this.#moveTo(wanted.name)
+    }
+    await this.#removeStale()
+  }
+
+  /** Recovery went on elsewhere: at an earlier segment, on another timeline, or past what we had. */
+  #moveTo(name: string): void {
+    this.#position = name
+    this.#upcoming = this.#list()
+    this.#endedAt = null
+  }
+
+  /** What Postgres will not ask for any more only takes up room. */
+  async #removeStale(): Promise<void> {
+    const timeline = this.#position.slice(0, 8)
+    for (const name of this.#spooled) {
+      if (name.startsWith(timeline) && name > this.#position) continue
+      await this.options.spool.remove(name)
+      this.#spooled.delete(name)
+    }
+  }
+
+  async #fill(): Promise<void> {
+    const { ahead } = this.options
+    const now = Date.now()
+    if (this.#endedAt !== null && now - this.#endedAt > AT_END_MS / 3) this.#upcoming = this.#list()
+    while (this.#fetching.size < this.#atOnce && this.#fetching.size + this.#spooled.size < ahead) {
+      const next = await this.#upcoming.next()
+      if (next.done) {
+        this.#endedAt ??= now
+        return
+      }
+      this.#endedAt = null
+      const { name } = next.value
+      if (name <= this.#position || this.#spooled.has(name) || this.#fetching.has(name)) continue
+      await this.options.spool.claim(name)
+      const fetching = this.#fetch(next.value).finally(() => {
+        this.#fetching.delete(name)
+        this.#stir()
+      })
+      this.#fetching.set(name, fetching)
+    }
+  }
+
+  async #fetch(segment: StoredSegment): Promise<void> {
+    const { archive, home, spool } = this.options
+    try {
+      await spool.publish(segment.name, await readVerified(archive, home, segment))
+      this.#spooled.add(segment.name)
+    } catch (error) {
+      await spool.dropClaim(segment.name)
+      // A damaged segment is fetch-wal's to report, when Postgres comes to it; the rest ends this process.
+      const { code } = asPostboxError(error)
+      if (code !== 'object_damaged' && code !== 'wal_invalid') this.#failed ??= error
+    }
+  }
+
+  #list(): AsyncGenerator<StoredSegment> {
+    const { archive, home } = this.options
+    const timeline = Number.parseInt(this.#position.slice(0, 8), 16)
+    return walSegments(archive, home, timeline, this.#position)
+  }
+
+  #stir(): void {
+    this.#stirred.resolve(undefined)
+  }
+
+  async #pause(): Promise<void> {
+    const timer = new AbortController()
+    await Promise.race([this.#stirred.promise, delay(TICK_MS, undefined, { signal: timer.signal }).catch(() => null)])
+    timer.abort()
+    this.#stirred = Promise.withResolvers()
+  }
+}

@@ -1,0 +1,141 @@
+import { open, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+
+/** A lock whose holder has not touched it for this long is dead, even if its process id lives on as somebody else. */
+const STALE_MS = 30_000
+const FETCHING = '.fetching'
+const SEGMENT = /^[0-9A-F]{24}$/
+
+/**
+ * The directory where segments wait for Postgres. A file with a segment's bare name is complete, verified and on disk;
+ * Postgres's restore_command moves it away without asking anybody.
+ *
+ * One prefetcher fills it (`prefetcher` holds its process id); `wanted` names the segment that was last asked for and
+ * not there, which tells the prefetcher where Postgres is.
+ */
+export class Spool {
+  constructor(readonly directory: string) {}
+
+  /** Segments that are ready. Throws ENOENT when the spool is gone: recovery has ended. */
+  async ready(): Promise<string[]> {
+    return (await readdir(this.directory)).filter((name) => SEGMENT.test(name)).sort()
+  }
+
+  /** Whether a prefetcher is at this segment right now. */
+  async isFetching(name: string): Promise<boolean> {
+    return (await exists(this.#path(name + FETCHING))) && (await this.hasPrefetcher())
+  }
+
+  /** Says that a segment is being fetched. */
+  async claim(name: string): Promise<void> {
+    await writeFile(this.#path(name + FETCHING), '')
+  }
+
+  async dropClaim(name: string): Promise<void> {
+    await rm(this.#path(name + FETCHING), { force: true })
+  }
+
+  /** Makes a claimed segment ready. Synced before it has its name: after a power cut a wrong file would end recovery. */
+  async publish(name: string, content: Buffer): Promise<void> {
+    const file = await open(this.#path(name + FETCHING), 'r+')
+    try {
+      await file.writeFile(content)
+      await file.datasync()
+    } finally {
+      await file.close()
+    }
+    await rename(this.#path(name + FETCHING), this.#path(name))
+  }
+
+  /** Moves a ready segment to where Postgres wants it; false when it is not there. */
+  async take(name: string, to: string): Promise<boolean> {
+    try {
+      await rename(this.#path(name), to)
+      return true
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false
+      throw error
+    }
+  }
+
+  async remove(name: string): Promise<void> {
+    await rm(this.#path(name), { force: true })
+  }
+
+  /** Tells the prefetcher which segment Postgres has just got from elsewhere. */
+  async want(name: string): Promise<void> {
+    await writeFile(this.#path('wanted.new'), name)
+    await rename(this.#path('wanted.new'), this.#path('wanted'))
+  }
+
+  /** The last one that was told, and when; null before the first. */
+  async wanted(): Promise<{ name: string; at: number } | null> {
+    try {
+      const { mtimeMs } = await stat(this.#path('wanted'))
+      return { name: await readFile(this.#path('wanted'), 'utf8'), at: mtimeMs }
+    } catch {
+      return null
+    }
+  }
+
+  async hasPrefetcher(): Promise<boolean> {
+    try {
+      const { mtimeMs } = await stat(this.#path('prefetcher'))
+      const pid = Number(await readFile(this.#path('prefetcher'), 'utf8'))
+      return Date.now() - mtimeMs < STALE_MS && isAlive(pid)
+    } catch {
+      return false
+    }
+  }
+
+  /** Becomes this spool's one prefetcher; false when there is another. What a dead one left is removed. */
+  async lock(): Promise<boolean> {
+    if (await this.hasPrefetcher()) return false
+    await rm(this.#path('prefetcher'), { force: true })
+    try {
+      await writeFile(this.#path('prefetcher'), String(process.pid), { flag: 'wx' })
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false
+      throw error
+    }
+    for (const name of await readdir(this.directory)) if (name.endsWith(FETCHING)) await rm(this.#path(name))
+    return true
+  }
+
+  /** Says that the prefetcher lives. Throws ENOENT when the spool is gone. */
+  async touch(): Promise<void> {
+    const now = new Date()
+    await utimes(this.#path('prefetcher'), now, now)
+  }
+
+  async unlock(): Promise<void> {
+    await rm(this.#path('prefetcher'), { force: true })
+  }
+
+  #path(name: string): string {
+    return join(this.directory, name)
+  }
+}
+
+/** The process id in a data directory's postmaster.pid; null when no server runs there. */
+export async function postmasterPid(dataDir: string): Promise<number | null> {
+  const content = await readFile(join(dataDir, 'postmaster.pid'), 'utf8').catch(() => '')
+  const pid = Number.parseInt(content, 10)
+  return pid > 0 && isAlive(pid) ? pid : null
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM'
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  return stat(path).then(
+    () => true,
+    () => false,
+  )
+}
