@@ -124,7 +124,7 @@ begin
     -- What must not be there: it would let the holder publish, relabel or redirect, or make every post fail.
     select coalesce(wrong, min(format('its policy has a condition on %s', c.name))) into wrong
     from backup._policy_conditions(policy) c
-    where c.name in ('acl', 'tagging', 'redirect', 'success_action_redirect');
+    where c.name in ('acl', 'tagging', 'redirect', 'success_action_redirect', 'x-amz-website-redirect-location');
     select coalesce(wrong, min(format('its field %s is not as its policy demands', c.name))) into wrong
     from backup._policy_conditions(policy) c
     where c.operator = 'eq' and c.name <> 'bucket' and c.value is distinct from content -> 'fields' ->> c.name;

@@ -39,9 +39,16 @@ begin
     end if;
 
     if jsonb_typeof(content -> 'fields') is distinct from 'object' or exists (
-        select from jsonb_each(content -> 'fields') f where jsonb_typeof(f.value) <> 'string' or f.key <> lower(f.key)
+        -- A line end in a value would end the form's field and begin another.
+        select from jsonb_each(content -> 'fields') f
+        where jsonb_typeof(f.value) <> 'string' or f.key !~ '^[a-z0-9_-]+$' or f.value #>> '{}' ~ '[[:cntrl:]]'
     ) then
-        perform backup._refuse_grant('its fields are not text under lower-case names', server);
+        perform backup._refuse_grant('its fields are not plain text under lower-case names', server);
+    end if;
+    select min(f.key) into wrong from jsonb_object_keys(content -> 'fields') f (key)
+    where f.key in ('key', 'content-type', 'x-amz-checksum-sha256', 'file');
+    if wrong is not null then
+        perform backup._refuse_grant(format('its field %s is the worker''s to fill', wrong), server);
     end if;
     select string_agg(n.name, ', ') into wrong
     from unnest(array['policy', 'x-amz-signature', 'x-amz-algorithm', 'x-amz-credential', 'x-amz-date',
