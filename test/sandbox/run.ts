@@ -12,9 +12,6 @@ export interface RunOptions {
   env?: Record<string, string>
 }
 
-/** What a program gets when nothing else is said. */
-export const bareEnvironment = { PATH: '/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin', LC_ALL: 'C' }
-
 /** Runs a program to its end and gives its standard output. Throws with what it printed when it fails. */
 export async function run(program: string, args: readonly string[], options: RunOptions = {}): Promise<string> {
   const user = options.asSandboxUser ? sandboxUser() : null
