@@ -40,11 +40,10 @@ const Server = z.strictObject({
 })
 
 const KeyholderFile = z.strictObject({
-  servers: z.record(
-    z.string().refine(isServerName, 'is not a server name'),
-    Server,
-    'must name each server, with its token_sha256 below it',
-  ),
+  servers: z.record(z.string().refine(isServerName), Server, {
+    error: ({ code }) =>
+      code === 'invalid_key' ? 'is not a server name' : 'must name each server, with its token_sha256 below it',
+  }),
 })
 
 /** Reads keyholder.yaml. Throws `config_invalid` naming the file, the place and what is wrong there. */
