@@ -65,7 +65,8 @@ function targetSetting(target: Target): [name: string, value: string] | null {
     case 'immediate':
       return ['recovery_target', 'immediate']
     case 'time':
-      return ['recovery_target_time', formatTime(target.micros)]
+      // When Postgres reads its settings it does not know time zones by name yet, and Z is one.
+      return ['recovery_target_time', formatTime(target.micros).replace('T', ' ').replace('Z', '+00')]
     case 'lsn':
       return ['recovery_target_lsn', formatLsn(target.lsn)]
     case 'xid':

@@ -21,7 +21,7 @@ import { storeSegment } from './segment-store.js'
 import { StoredPosition } from './stored-position.js'
 
 /** Memory for segments on their way: filled, being compressed, being posted. */
-const SEGMENT_MEMORY_BYTES = 64 * 1024 * 1024
+const SEGMENT_MEMORY_BYTES = 48 * 1024 * 1024
 
 /** How often the server must say that the slot's WAL is gone before the slot is given up. */
 const WAL_GONE_TRIES = 5

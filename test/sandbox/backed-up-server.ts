@@ -10,6 +10,8 @@ export interface BackedUpOptions extends StartOptions {
   tls?: boolean
   /** length of the grant */
   expires?: string
+  /** more of the worker's environment */
+  workerEnv?: Record<string, string>
 }
 
 /** A job as backup.jobs shows it. */
@@ -38,13 +40,13 @@ export class BackedUpServer {
   ) {}
 
   static async start(options: BackedUpOptions = {}): Promise<BackedUpServer> {
-    const { server = 'db1', versioned = true, tls = false, expires = '12h', ...postgresOptions } = options
+    const { server = 'db1', versioned = true, tls = false, expires = '12h', workerEnv = {}, ...postgresOptions } = options
     const s3 = await startS3({ buckets: [{ name: BUCKET, versioned }], tls })
     const postgres = await startPostgres(postgresOptions)
     const backedUp = new BackedUpServer(postgres, s3, server)
     await postboxOk(['install', '--worker-role', 'postbox_worker'], backedUp.databaseEnv('postgres'))
     await backedUp.installGrant(expires)
-    backedUp.startWorker()
+    backedUp.startWorker(workerEnv)
     await backedUp.worker.says('the worker has begun')
     return backedUp
   }
