@@ -44,12 +44,15 @@ async function runs(directory: string): Promise<boolean> {
   )
 }
 
+// Read by initdb alone, so what cleans the temp dir by age takes it first.
+const COPY_WHOLE = 'share/postgresql/postgres.bki'
+
 /**
  * A copy that anybody may read, for a clone under a closed home directory. Links between libraries, which the package
  * makes in an install script that may not have run, are made here.
  */
 async function readableCopy(from: string, to: string): Promise<string> {
-  if (await exists(to)) return to
+  if (await exists(join(to, COPY_WHOLE))) return to
   const building = await mkdtemp(`${to}-`)
   await run('cp', ['-a', '--reflink=auto', `${from}/.`, building])
   const listed = await readFile(join(from, 'pg-symlinks.json'), 'utf8')
@@ -59,17 +62,26 @@ async function readableCopy(from: string, to: string): Promise<string> {
     await symlink(basename(source), link)
   }
   await run('chmod', ['-R', 'a+rX', building])
-  return publish(building, to)
+  return publish(building, to, COPY_WHOLE)
 }
 
-/** Moves a finished directory to its name. Whoever comes second throws its own away: both are the same. */
-export async function publish(building: string, to: string): Promise<string> {
-  try {
-    await rename(building, to)
-  } catch (error) {
-    await rm(building, { recursive: true, force: true })
-    if (!(await exists(to))) throw error
+/**
+ * Moves a finished directory to its name. Whoever comes second throws its own away: both are the same.
+ *
+ * `mark` is a file without which the other is not whole: something has cleaned the temp dir, and ours takes its place.
+ */
+export async function publish(building: string, to: string, mark: string): Promise<string> {
+  for (let tries = 1; ; tries++) {
+    try {
+      await rename(building, to)
+      return to
+    } catch (error) {
+      if (await exists(join(to, mark))) break
+      if (tries === 5) throw error
+      await rm(to, { recursive: true, force: true })
+    }
   }
+  await rm(building, { recursive: true, force: true })
   return to
 }
 

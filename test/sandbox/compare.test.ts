@@ -1,10 +1,11 @@
-import { appendFile, mkdir, rm, writeFile } from 'node:fs/promises'
+import { appendFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Client } from 'pg'
 import { afterAll, describe, expect, it } from 'vitest'
 import { diffSnapshots, snapshotRows, verifyBackupManifest } from './compare.js'
 import { postgresVersions, removeScratch, scratchDir, startPostgres, type SandboxPostgres } from './postgres.js'
 import { run } from './run.js'
+import { makeTablespace } from './workload.js'
 
 afterAll(() => removeScratch())
 
@@ -72,13 +73,21 @@ describe('snapshots', () => {
   })
 })
 
+const ALGORITHMS = { 15: 'CRC32C', 16: 'SHA256', 17: 'SHA384', 18: 'CRC32C' }
+
 describe.each(postgresVersions)('the backup manifest of Postgres %i', (version) => {
-  it.each(['CRC32C', 'SHA256', 'SHA384'])('with %s fits its backup, and any damage is named', async (algorithm) => {
+  it('fits its backup, tablespaces included, and any damage is named', async () => {
+    const algorithm = ALGORITHMS[version]
     const postgres = await startPostgres({ version })
-    const dataDir = await backupOf(postgres, algorithm)
+    const { oid } = await makeTablespace(postgres, 'elsewhere')
+    await postgres.query('create table there (n int) tablespace elsewhere')
+    await postgres.query('insert into there values (1)')
+    const [there] = await postgres.query<{ path: string }>(`select pg_relation_filepath('there') as path`)
+    const dataDir = await backupOf(postgres, oid, algorithm)
     expect(await verifyBackupManifest(dataDir)).toEqual([])
 
     await rm(join(dataDir, 'global/pg_filenode.map'))
+    await rm(join(dataDir, there!.path))
     await writeFile(join(dataDir, 'PG_VERSION'), '99\n')
     await appendFile(join(dataDir, 'postgresql.conf'), '#')
     await writeFile(join(dataDir, 'base/surplus'), '')
@@ -87,6 +96,7 @@ describe.each(postgresVersions)('the backup manifest of Postgres %i', (version) 
       `PG_VERSION: ${algorithm} does not match`,
       'base/surplus: not in the manifest',
       'global/pg_filenode.map: missing',
+      `${there!.path}: missing`,
       expect.stringMatching(/^postgresql.conf: \d+ bytes, but the manifest has \d+$/),
     ])
     await run('sed', ['-i', 's/PG_VERSION/PG_VERSIOM/', join(dataDir, 'backup_manifest')])
@@ -96,17 +106,19 @@ describe.each(postgresVersions)('the backup manifest of Postgres %i', (version) 
 })
 
 // A base backup that the server writes to a directory itself, unpacked with tar.
-async function backupOf(postgres: SandboxPostgres, algorithm: string): Promise<string> {
+async function backupOf(postgres: SandboxPostgres, tablespace: number, algorithm: string): Promise<string> {
   const target = join(await scratchDir('backup'), 'tar')
   const client = new Client({ connectionString: `${postgres.url()}?replication=true` })
   await client.connect()
-  await client.query(
-    `BASE_BACKUP (TARGET 'server', TARGET_DETAIL '${target}', CHECKPOINT 'fast', MANIFEST 'yes', MANIFEST_CHECKSUMS '${algorithm}')`,
-  )
+  const options = `CHECKPOINT 'fast', MANIFEST 'yes', MANIFEST_CHECKSUMS '${algorithm}'`
+  await client.query(`BASE_BACKUP (TARGET 'server', TARGET_DETAIL '${target}', ${options})`)
   await client.end()
-  const dataDir = await scratchDir('restored')
-  await mkdir(dataDir, { recursive: true })
+  const [dataDir, location] = [await scratchDir('restored'), await scratchDir('restored')]
   await run('tar', ['-xf', join(target, 'base.tar'), '-C', dataDir])
+  await run('tar', ['-xf', join(target, `${tablespace}.tar`), '-C', location])
+  const link = join(dataDir, 'pg_tblspc', String(tablespace))
+  await rm(link, { force: true })
+  await symlink(location, link)
   await run('cp', [join(target, 'backup_manifest'), dataDir])
   return dataDir
 }

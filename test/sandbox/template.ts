@@ -8,6 +8,9 @@ import { sandboxUser } from './user.js'
 
 const INITDB = ['--username=postgres', '--auth=trust', '--data-checksums', '--encoding=UTF8', '--locale=C', '--no-sync']
 
+// All its files are read together, by each copy: when one was cleaned away for its age, so were the others.
+const TEMPLATE_WHOLE = 'PG_VERSION'
+
 /** A fresh data directory at `dataDir`, with a system identifier of its own: a copy of what initdb made once. */
 export async function freshDataDir(
   version: PostgresVersion,
@@ -29,7 +32,7 @@ async function templateDir(version: PostgresVersion, initdb: readonly string[]):
     .digest('hex')
     .slice(0, 12)
   const template = join(await cacheDir(), `data-${packageVersion}-${mark}`)
-  if (await exists(template)) return template
+  if (await exists(join(template, TEMPLATE_WHOLE))) return template
   const building = await mkdtemp(`${template}-`)
   if (user) await chown(building, user.uid, user.gid)
   try {
@@ -38,5 +41,5 @@ async function templateDir(version: PostgresVersion, initdb: readonly string[]):
     await rm(building, { recursive: true, force: true })
     throw error
   }
-  return publish(building, template)
+  return publish(building, template, TEMPLATE_WHOLE)
 }
