@@ -6,7 +6,12 @@ const MAX_LINES = 300
 const NAMES_THAT_SAY_NOTHING =
   /^(utils?|helpers?|common|managers?|types|misc|shared)\b|[-.](utils?|helpers?|managers?)\./
 
-const files = filesIn('src', 'sql', 'migrations', 'test').filter(({ path }) => /\.(ts|sql|sh)$/.test(path))
+// What a test writes and compares is nobody's to read from end to end.
+const WRITTEN_BY_TESTS = ['test/sql/schema.sql']
+
+const files = filesIn('src', 'sql', 'migrations', 'test').filter(
+  ({ path }) => /\.(ts|sql|sh)$/.test(path) && !WRITTEN_BY_TESTS.includes(path),
+)
 
 it(`no file has more than ${MAX_LINES} lines`, () => {
   const long = files.map(({ path, text }) => ({ path, lines: text.split('\n').length - 1 }))
