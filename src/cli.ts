@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import { constants } from 'node:os'
 import { Command, CommanderError } from 'commander'
 import { commands, examplesHelp, type CommandEntry } from './commands/registry.js'
 import { interruptExitCode } from './commands/interrupt.js'
@@ -10,8 +11,11 @@ const entry = requestedCommand(args)
 
 // A defect in a callback ends the process like any other failure: with the exit code that the command promises.
 process.on('uncaughtException', fail)
-// "postbox list | head" closes our standard output early, which is no failure.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => (error.code === 'EPIPE' ? process.exit(0) : fail(error)))
+// "postbox list | head" closes our standard output early: end as other programs do, and never with 0.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE' && entry?.failureExitCode === undefined) process.exit(128 + constants.signals.SIGPIPE)
+  fail(error)
+})
 
 const program = new Command('postbox')
   .description('PostgreSQL backups to S3 without an S3 key on the database server')
@@ -39,7 +43,7 @@ function requestedCommand(line: readonly string[]): CommandEntry | undefined {
   return commands.find((one) => one.name === name)
 }
 
-/** Says what went wrong in one line and a hint, and ends the process. Exit code: 2 for a wrong command line, else 1. */
+/** Says what went wrong in one line and a hint, and ends the process. Exit code: 2 for a wrong line, else 1. */
 function fail(thrown: unknown): never {
   if (thrown instanceof CommanderError && thrown.exitCode === 0) process.exit(0)
   const helpShown = thrown instanceof CommanderError && thrown.code === 'commander.help'
@@ -49,6 +53,5 @@ function fail(thrown: unknown): never {
     program.outputHelp({ error: true })
   }
   const usual = interruptExitCode() ?? (thrown instanceof CommanderError ? 2 : 1)
-  // A command that has set an exit code knows better.
-  process.exit(process.exitCode || (entry?.failureExitCode ?? usual))
+  process.exit(entry?.failureExitCode ?? (process.exitCode || usual))
 }

@@ -9,7 +9,7 @@ export interface Variable {
   default: string | null
 }
 
-/** Every variable that Postbox reads. The README's table says the same; src/config.ts reads no other. */
+/** Every variable that Postbox reads. docs/variables.md says the same; src/config.ts reads no other. */
 export const variables = [
   {
     name: 'POSTBOX_DATABASE_URL',

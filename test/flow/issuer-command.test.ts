@@ -49,7 +49,7 @@ async function useCertificate(certificate: TestCertificate): Promise<void> {
 function readyPort(issuer: StartedPostbox): Promise<number> {
   return until('the issuer is ready', () => {
     const ready = issuer.output.stderr.split('\n').find((line) => line.includes('issuer ready'))
-    return ready && (JSON.parse(ready) as { listen: { port: number } }).listen.port
+    return ready === undefined ? null : (JSON.parse(ready) as { listen: { port: number } }).listen.port
   })
 }
 
