@@ -47,7 +47,7 @@ export function createHttpBox(options: HttpBoxOptions): HttpBox {
     connect: { timeout: 10_000, ...(options.ca === undefined ? {} : { ca: options.ca }) },
   })
   return {
-    post: (part, signal) => new Posting(agent, options.throttle ?? null, options.grant(), part, signal).run(),
+    post: async (part, signal) => new Posting(agent, options.throttle ?? null, options.grant(), part, signal).run(),
     close: () => agent.destroy(),
   }
 }

@@ -11,7 +11,7 @@ export interface RetryPolicy {
   maxDelayMs: number
 }
 
-/** About two minutes of trying; a job or the WAL keeper begins anew after that. */
+/** A minute or two of trying; a job or the WAL keeper begins anew after that. */
 const DEFAULT_POLICY: RetryPolicy = { retries: 8, minDelayMs: 250, maxDelayMs: 30_000 }
 
 /** What waiting does not heal is tried again this often only. */

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import type { Box, Receipt } from '../../src/box/box.js'
+import { createHttpBox } from '../../src/box/http-box.js'
 import { createPart } from '../../src/box/part.js'
 import { refreshing } from '../../src/box/refreshing.js'
 import { retrying } from '../../src/box/retrying.js'
@@ -60,6 +61,17 @@ describe('a retrying box', () => {
       expect(box.posts).toBe(posts)
     }
   })
+})
+
+test('a box without a grant rejects, and may have one at the next try', async () => {
+  const http = createHttpBox({
+    grant: () => {
+      throw error('grant_missing')
+    },
+    connections: 1,
+  })
+  await expect(http.post(part, never)).rejects.toMatchObject({ code: 'grant_missing', retryable: true })
+  await http.close()
 })
 
 describe('a refreshing box', () => {
