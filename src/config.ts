@@ -125,10 +125,10 @@ function readToken(file: string): string {
 const NODE_THREADS = 4
 
 /** The environment of a process with so many threads, or null when this one has enough. */
-export function environmentWithThreads(threads: number): NodeJS.ProcessEnv | null {
+export function environmentWithThreads(wanted: number): NodeJS.ProcessEnv | null {
   const now = process.env['UV_THREADPOOL_SIZE']
-  if (now !== undefined || threads <= NODE_THREADS) return null
-  return { ...process.env, UV_THREADPOOL_SIZE: String(threads) }
+  if (now !== undefined || wanted <= NODE_THREADS) return null
+  return { ...process.env, UV_THREADPOOL_SIZE: String(wanted) }
 }
 
 function threads(env: Environment): number {
