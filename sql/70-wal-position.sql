@@ -1,15 +1,20 @@
-create or replace function backup._wal_file_at(
-    -- Its segment must be finished, or its file is still being written to.
-    lsn pg_lsn
+create or replace function backup._wal_written_at(
+    lsn pg_lsn,
+    current_lsn pg_lsn
 )
-    -- when the segment that holds the LSN was last written; null when that cannot be seen
+    -- When the segment that holds the LSN was last written. Null while it is still written to, and when that cannot be
+    -- seen: the owner of the catalog is no superuser, or this is a standby.
     returns timestamptz
     language plpgsql
     stable
     set search_path = pg_catalog, pg_temp
 as $$
+declare
+    segment_bytes numeric := pg_size_bytes(current_setting('wal_segment_size'));
+    next_start pg_lsn := lsn + segment_bytes - (lsn - '0/0'::pg_lsn) % segment_bytes;
 begin
-    if pg_is_in_recovery() or not has_function_privilege('pg_stat_file(text, boolean)', 'execute') then
+    if current_lsn < next_start or pg_is_in_recovery()
+       or not has_function_privilege('pg_stat_file(text, boolean)', 'execute') then
         return null;
     end if;
     -- At a boundary the name would be that of the segment before.
@@ -17,7 +22,7 @@ begin
 end
 $$;
 
-comment on function backup._wal_file_at(pg_lsn) is 'Age of WAL by its file in pg_wal.';
+comment on function backup._wal_written_at(pg_lsn, pg_lsn) is 'Age of finished WAL, by its file in pg_wal.';
 
 create or replace function backup._wal_position()
     -- Always one row. Without a slot only current_lsn is known.
@@ -71,7 +76,7 @@ begin
     elsif wal.current_lsn <= wal.durable_lsn then
         return 0;
     end if;
-    select s.start_lsn + s.segment_bytes::numeric as end_lsn, s.segment_bytes, s.stored_at into segment
+    select s.start_lsn + s.segment_bytes::numeric as end_lsn, s.stored_at into segment
     from backup._wal_segment s
     order by s.system_identifier desc, s.timeline desc, s.start_lsn desc
     limit 1;
@@ -88,10 +93,8 @@ begin
     from backup._worker w cross join lateral jsonb_each(w.problems) t (component, problem)
     where t.component in ('box', 'wal');
     since := least(clock_timestamp() - wal.flush_lag, trouble_at,
-        (select c.checkpoint_time from pg_control_checkpoint() c where c.checkpoint_lsn > wal.durable_lsn));
-    if wal.current_lsn - wal.durable_lsn > coalesce(segment.segment_bytes, 1073741824) then
-        since := least(since, backup._wal_file_at(wal.durable_lsn));
-    end if;
+        (select c.checkpoint_time from pg_control_checkpoint() c where c.checkpoint_lsn > wal.durable_lsn),
+        backup._wal_written_at(wal.durable_lsn, wal.current_lsn));
     -- Only whole segments were stored: what came after the last of them waits since then. A server that was idle has
     -- no flush_lag, and what it writes first is new.
     if wal.flush_lag is not null and wal.durable_lsn <= segment.end_lsn then

@@ -1,5 +1,6 @@
-import { createPool, SchemaValidationError, sql, type DatabasePool, type Interceptor, type QuerySqlToken } from 'slonik'
+import { createPool, sql, type DatabasePool, type Interceptor, type QuerySqlToken } from 'slonik'
 import type { z } from 'zod'
+import { PostboxError } from '../errors.js'
 import type { Secret } from '../secret.js'
 import { catalogError } from './catalog-error.js'
 import { catalogDriver } from './driver.js'
@@ -7,12 +8,22 @@ import { catalogDriver } from './driver.js'
 /** slonik types rows by their schema but does not look at them: this does. */
 const checkRows: Interceptor = {
   name: 'check-rows',
-  transformRowAsync: async ({ resultParser }, query, row) => {
+  transformRowAsync: async ({ resultParser }, _query, row) => {
     if (!resultParser) return row
     const checked = await resultParser['~standard'].validate(row)
-    if (checked.issues) throw new SchemaValidationError(query, row, checked.issues)
+    if (checked.issues) throw unexpectedRow(checked.issues)
     return checked.value as typeof row
   },
+}
+
+/** Says where the row is wrong and not what it holds: that may be a grant. */
+function unexpectedRow(issues: readonly { message: string; path?: readonly unknown[] | undefined }[]): PostboxError {
+  const [issue] = issues
+  return new PostboxError(
+    'internal',
+    `the catalog gave an unexpected row: ${issue?.path?.map(String).join('.') ?? ''}: ${issue?.message ?? ''}`,
+    'The schema may be of another version: run "postbox install" with this one.',
+  )
 }
 
 /** A pool whose rows are checked and whose errors are ours. Three sessions: WAL, the job, and what else comes. */

@@ -12,8 +12,8 @@ export const NumberText = BigIntText.refine(
   (value) => value >= Number.MIN_SAFE_INTEGER && value <= Number.MAX_SAFE_INTEGER,
 ).transform(Number)
 
-/** A function that returns void answers with an empty text. */
-export const Nothing = z.object({ nothing: z.literal('') })
+/** A function that returns void answers with an empty text, or null when it is written in SQL. */
+export const Nothing = z.object({ nothing: z.literal(['', null]) })
 
 /**
  * A system identifier for a bigint argument. Postgres prints it without a sign and keeps it in 64 bits, as

@@ -107,7 +107,7 @@ describe.each(postgresVersions)('base backups and objects on Postgres %i', (vers
   test('an object that is not described whole, or is of no job, is refused', async () => {
     const jobId = await claimed()
     const text = 'select backup._record_object($1, $2, $3, $4, $5, $6)'
-    const whole = [jobId, 'part', 'db1/c', 1, 1, sha256('c')]
+    const whole: unknown[] = [jobId, 'part', 'db1/c', 1, 1, sha256('c')]
     for (const [index, wrong] of [
       [1, ''],
       [2, null],

@@ -4,7 +4,12 @@ import { postgresVersions } from '../sandbox/postgres.js'
 import { makeGrant } from '../sandbox/s3/test-grant.js'
 import { installedServer } from './installed-server.js'
 
-const issuer = { endpoint: 'http://127.0.0.1:9', region: 'us-east-1', accessKey: 'AKIDEXAMPLE', secretKey: 'secret' }
+const issuer = {
+  endpoint: 'http://127.0.0.1:9',
+  region: 'us-east-1',
+  accessKey: 'AKIDEXAMPLE',
+  secretKey: 'secret',
+} as const
 
 type Policy = { expiration: string; conditions: unknown[] }
 

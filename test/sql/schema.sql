@@ -1,0 +1,306 @@
+type job_kind enum: base, dump
+type job_state enum: queued, running, done, failed, canceled
+type lsn_range range: pg_lsn
+
+table _base_backup.backup_id text not null
+table _base_backup.job_id bigint not null
+table _base_backup.label text
+table _base_backup.system_identifier bigint not null
+table _base_backup.timeline integer not null
+table _base_backup.start_lsn pg_lsn not null
+table _base_backup.stop_lsn pg_lsn not null
+table _base_backup.started_at timestamp with time zone not null
+table _base_backup.stopped_at timestamp with time zone not null
+table _base_backup.raw_bytes bigint not null
+table _base_backup.stored_bytes bigint not null
+table _base_backup.parts integer not null
+table _base_backup.manifest_key text not null
+table _base_backup.manifest_sha256 bytea not null
+table _base_backup.postgres_version_num integer not null
+table _base_backup.recorded_at timestamp with time zone not null default now()
+table _grant.grant_id bigint not null generated always as identity
+table _grant.server text not null
+table _grant.content jsonb not null
+table _grant.digest bytea not null
+table _grant.issued_at timestamp with time zone not null
+table _grant.expires_at timestamp with time zone not null
+table _grant.installed_at timestamp with time zone not null default now()
+table _job.job_id bigint not null generated always as identity
+table _job.kind backup.job_kind not null
+table _job.state backup.job_state not null default 'queued'::backup.job_state
+table _job.target jsonb not null
+table _job.attempts integer not null default 0
+table _job.phase text
+table _job.bytes_done bigint not null default 0
+table _job.bytes_total bigint
+table _job.cancel_requested_at timestamp with time zone
+table _job.error jsonb
+table _job.created_at timestamp with time zone not null default now()
+table _job.started_at timestamp with time zone
+table _job.ended_at timestamp with time zone
+table _migration.migration text not null
+table _migration.applied_at timestamp with time zone not null default now()
+table _object.key text not null
+table _object.kind text not null
+table _object.job_id bigint not null
+table _object.bytes bigint not null
+table _object.raw_bytes bigint not null
+table _object.sha256 bytea not null
+table _object.stored_at timestamp with time zone not null default now()
+table _setting.setting text not null
+table _setting.value text not null
+table _setting.set_at timestamp with time zone not null default now()
+table _timeline.system_identifier bigint not null
+table _timeline.timeline integer not null
+table _timeline.parent_timeline integer not null
+table _timeline.switch_lsn pg_lsn not null
+table _timeline.history text not null
+table _timeline.key text not null
+table _timeline.stored_at timestamp with time zone not null default now()
+table _wal_range.range_id bigint not null generated always as identity
+table _wal_range.system_identifier bigint not null
+table _wal_range.timeline integer not null
+table _wal_range.lsns backup.lsn_range not null
+table _wal_range.last_commit_at timestamp with time zone
+table _wal_segment.system_identifier bigint not null
+table _wal_segment.timeline integer not null
+table _wal_segment.start_lsn pg_lsn not null
+table _wal_segment.segment_bytes integer not null
+table _wal_segment.bytes bigint not null
+table _wal_segment.sha256 bytea not null
+table _wal_segment.last_commit_at timestamp with time zone
+table _wal_segment.stored_at timestamp with time zone not null default now()
+table _wal_segment.key text not null
+table _worker.only_row boolean not null default true
+table _worker.version text not null
+table _worker.started_at timestamp with time zone not null
+table _worker.problems jsonb not null default '{}'::jsonb
+view base_backups.backup_id text
+view base_backups.job_id bigint
+view base_backups.label text
+view base_backups.timeline integer
+view base_backups.start_lsn pg_lsn
+view base_backups.stop_lsn pg_lsn
+view base_backups.started_at timestamp with time zone
+view base_backups.stopped_at timestamp with time zone
+view base_backups.raw_bytes bigint
+view base_backups.stored_bytes bigint
+view base_backups.parts integer
+view base_backups.manifest_key text
+view base_backups.system_identifier bigint
+view base_backups.postgres_version_num integer
+view checks.name text
+view checks.state text
+view checks.message text
+view checks.hint text
+view grants.server text
+view grants.url text
+view grants.bucket text
+view grants.key_prefix text
+view grants.max_part_bytes bigint
+view grants.issued_at timestamp with time zone
+view grants.expires_at timestamp with time zone
+view grants.installed_at timestamp with time zone
+view grants.in_use boolean
+view jobs.job_id bigint
+view jobs.kind text
+view jobs.state text
+view jobs.label text
+view jobs.phase text
+view jobs.bytes_done bigint
+view jobs.bytes_total bigint
+view jobs.rate bigint
+view jobs.eta interval
+view jobs.attempts integer
+view jobs.error_code text
+view jobs.error_message text
+view jobs.error_hint text
+view jobs.created_at timestamp with time zone
+view jobs.started_at timestamp with time zone
+view jobs.ended_at timestamp with time zone
+view objects.key text
+view objects.kind text
+view objects.bytes bigint
+view objects.raw_bytes bigint
+view objects.sha256 text
+view objects.stored_at timestamp with time zone
+view objects.job_id bigint
+view recovery_windows.backup_id text
+view recovery_windows.timeline integer
+view recovery_windows.from_lsn pg_lsn
+view recovery_windows.to_lsn pg_lsn
+view recovery_windows.from_at timestamp with time zone
+view recovery_windows.to_at timestamp with time zone
+view settings.setting text
+view settings.value text
+view settings.default_value text
+view settings.unit text
+view settings.meaning text
+view status.worker_alive boolean
+view status.worker_version text
+view status.worker_started_at timestamp with time zone
+view status.server text
+view status.last_base_id text
+view status.last_base_at timestamp with time zone
+view status.last_segment text
+view status.durable_lsn pg_lsn
+view status.bytes_at_risk bigint
+view status.seconds_at_risk numeric
+view status.grant_expires_at timestamp with time zone
+view status.last_drill_at timestamp with time zone
+view status.worker_error_code text
+view status.worker_error_message text
+view status.worker_error_hint text
+view wal_coverage.system_identifier bigint
+view wal_coverage.timeline integer
+view wal_coverage.from_lsn pg_lsn
+view wal_coverage.to_lsn pg_lsn
+view wal_coverage.bytes bigint
+view wal_coverage.last_commit_at timestamp with time zone
+view wal_gaps.system_identifier bigint
+view wal_gaps.timeline integer
+view wal_gaps.from_lsn pg_lsn
+view wal_gaps.to_lsn pg_lsn
+view wal_gaps.bytes bigint
+
+constraint base_backup_has_parts on backup._base_backup: CHECK (((parts > 0) AND (raw_bytes > 0) AND (stored_bytes > 0)))
+constraint base_backup_job_fk on backup._base_backup: FOREIGN KEY (job_id) REFERENCES backup._job(job_id)
+constraint base_backup_lsn_order on backup._base_backup: CHECK ((start_lsn <= stop_lsn))
+constraint base_backup_manifest_sha256_whole on backup._base_backup: CHECK ((octet_length(manifest_sha256) = 32))
+constraint base_backup_once_per_job on backup._base_backup: UNIQUE (job_id)
+constraint base_backup_pk on backup._base_backup: PRIMARY KEY (backup_id)
+constraint grant_once on backup._grant: UNIQUE (digest)
+constraint grant_pk on backup._grant: PRIMARY KEY (grant_id)
+constraint grant_time_order on backup._grant: CHECK ((issued_at < expires_at))
+constraint job_bytes_not_negative on backup._job: CHECK (((bytes_done >= 0) AND (bytes_total >= 0)))
+constraint job_ended_if_closed on backup._job: CHECK (((state = ANY (ARRAY['queued'::backup.job_state, 'running'::backup.job_state])) = (ended_at IS NULL)))
+constraint job_error_if_failed on backup._job: CHECK (((state <> ALL (ARRAY['failed'::backup.job_state, 'canceled'::backup.job_state])) OR (error IS NOT NULL)))
+constraint job_error_names_itself on backup._job: CHECK (((error IS NULL) OR (error ?& ARRAY['code'::text, 'message'::text, 'hint'::text])))
+constraint job_pk on backup._job: PRIMARY KEY (job_id)
+constraint job_started_if_running on backup._job: CHECK (((state <> ALL (ARRAY['running'::backup.job_state, 'done'::backup.job_state])) OR (started_at IS NOT NULL)))
+constraint migration_pk on backup._migration: PRIMARY KEY (migration)
+constraint object_bytes_positive on backup._object: CHECK (((bytes > 0) AND (raw_bytes >= 0)))
+constraint object_job_fk on backup._object: FOREIGN KEY (job_id) REFERENCES backup._job(job_id)
+constraint object_pk on backup._object: PRIMARY KEY (key)
+constraint object_sha256_whole on backup._object: CHECK ((octet_length(sha256) = 32))
+constraint setting_pk on backup._setting: PRIMARY KEY (setting)
+constraint timeline_after_parent on backup._timeline: CHECK (((parent_timeline >= 1) AND (parent_timeline <= (timeline - 1))))
+constraint timeline_pk on backup._timeline: PRIMARY KEY (system_identifier, timeline)
+constraint wal_range_bounded on backup._wal_range: CHECK (((NOT isempty(lsns)) AND (NOT lower_inf(lsns)) AND (NOT upper_inf(lsns))))
+constraint wal_range_disjoint on backup._wal_range: EXCLUDE USING gist (int8range(system_identifier, system_identifier, '[]'::text) WITH &&, int4range(timeline, timeline, '[]'::text) WITH &&, lsns WITH &&)
+constraint wal_range_pk on backup._wal_range: PRIMARY KEY (range_id)
+constraint wal_segment_bytes_positive on backup._wal_segment: CHECK ((bytes > 0))
+constraint wal_segment_pk on backup._wal_segment: PRIMARY KEY (system_identifier, timeline, start_lsn)
+constraint wal_segment_sha256_whole on backup._wal_segment: CHECK ((octet_length(sha256) = 32))
+constraint worker_one_row on backup._worker: CHECK (only_row)
+constraint worker_pk on backup._worker: PRIMARY KEY (only_row)
+
+index CREATE INDEX base_backup_newest_idx ON backup._base_backup USING btree (stopped_at)
+index CREATE INDEX job_open_idx ON backup._job USING btree (job_id) WHERE (state = ANY (ARRAY['queued'::backup.job_state, 'running'::backup.job_state]))
+index CREATE INDEX object_job_idx ON backup._object USING btree (job_id)
+index CREATE INDEX wal_segment_key_idx ON backup._wal_segment USING hash (key)
+
+function _canceled_error(job_id bigint) returns jsonb immutable
+function _check_backups() returns TABLE(name text, state text, message text, hint text) security definer stable
+function _check_error(error jsonb) returns jsonb immutable
+function _check_grant(content jsonb, wanted_server text) returns void stable
+function _check_grant_shape(content jsonb) returns void stable
+function _check_grants() returns TABLE(name text, state text, message text, hint text) security definer stable
+function _check_interval(setting text, value text) returns text stable
+function _check_name(setting text, value text, rule text, hint text) returns text immutable
+function _check_number(setting text, value text, lowest bigint, highest bigint, sized boolean) returns text stable
+function _check_policy(content jsonb, policy jsonb) returns void stable
+function _check_segments(system_identifier bigint, segments jsonb) returns void stable
+function _check_setting(setting text, value text) returns text stable
+function _check_slot() returns TABLE(name text, state text, message text, hint text) security definer stable
+function _check_wal_delay() returns TABLE(name text, state text, message text, hint text) security definer stable
+function _check_worker() returns TABLE(name text, state text, message text, hint text) security definer stable
+function _claim_job() returns TABLE(job_id bigint, kind text, target jsonb, attempt integer) security definer
+function _covers_wal(system_identifier bigint, timeline integer, from_lsn pg_lsn, to_lsn pg_lsn) returns boolean security definer stable
+function _end_canceled(job_id bigint) returns void security definer
+function _fail_job(job_id bigint, error jsonb, retry boolean) returns text security definer
+function _finish_base(job_id bigint, description jsonb) returns void security definer
+function _from_hex(hex text) returns bytea immutable
+function _grant() returns jsonb security definer stable
+function _grant_in_use() returns bigint security definer stable
+function _grant_moment(moment text) returns timestamp with time zone stable
+function _grant_policy(encoded text) returns jsonb stable
+function _is_cancel_requested(job_id bigint) returns boolean security definer stable
+function _is_segment(item jsonb) returns boolean immutable
+function _lock_running(job_id bigint) returns backup._job
+function _lsn_distance(upper_lsn pg_lsn, lower_lsn pg_lsn) returns double precision immutable
+function _merge_range(system_identifier bigint, timeline integer, fresh backup.lsn_range, last_commit_at timestamp with time zone) returns void
+function _policy_conditions(policy jsonb) returns TABLE(operator text, name text, value text, lowest text, highest text) immutable
+function _previous_manifest(system_identifier bigint) returns bytea security definer stable
+function _record_object(job_id bigint, kind text, key text, bytes bigint, raw_bytes bigint, sha256 bytea) returns void security definer
+function _record_segments(system_identifier bigint, segments jsonb) returns text security definer
+function _record_timeline(system_identifier bigint, timeline integer, history text, key text) returns void security definer
+function _refuse_grant(reason text, server text, sqlstate_code text DEFAULT 'PB003'::text) returns void
+function _report_problem(component text, problem jsonb) returns void security definer
+function _report_progress(job_id bigint, phase text, bytes_done bigint, bytes_total bigint) returns void security definer
+function _seconds_at_risk() returns numeric security definer stable
+function _segment_name(timeline integer, start_lsn pg_lsn, segment_bytes integer) returns text immutable
+function _setting_list() returns TABLE(setting text, default_value text, unit text, meaning text) immutable
+function _setting_value(setting text) returns text security definer stable
+function _start_worker(version text) returns integer security definer
+function _wal_position() returns TABLE(current_lsn pg_lsn, slot_exists boolean, streaming boolean, reader_name text, slot_state text, safe_wal_size bigint, durable_lsn pg_lsn, kept_bytes bigint, flush_lag interval, idle_since timestamp with time zone) security definer stable
+function _wal_written_at(lsn pg_lsn, current_lsn pg_lsn) returns timestamp with time zone stable
+function _worker_alive() returns boolean stable
+function _worker_lock_key() returns bigint immutable
+function _worker_report() returns TABLE(version text, started_at timestamp with time zone, problems jsonb, problem jsonb) security definer stable
+function _worker_session() returns TABLE(pid integer, role_name name, is_worker boolean) security definer stable
+function can_restore_to(at timestamp with time zone) returns boolean security definer stable
+function cancel(job_id bigint) returns boolean security definer
+function configure(setting text, value text) returns void security definer
+function install_grant("grant" jsonb) returns timestamp with time zone security definer
+function start_base(label text DEFAULT NULL::text, checkpoint text DEFAULT 'fast'::text) returns bigint security definer
+procedure wait(IN job_id bigint, IN timeout interval DEFAULT NULL::interval) security definer
+
+grant execute on backup._check_backups() to backup_monitor, backup_operator, backup_worker
+grant execute on backup._check_grants() to backup_monitor, backup_operator, backup_worker
+grant execute on backup._check_slot() to backup_monitor, backup_operator, backup_worker
+grant execute on backup._check_wal_delay() to backup_monitor, backup_operator, backup_worker
+grant execute on backup._check_worker() to backup_monitor, backup_operator, backup_worker
+grant execute on backup._claim_job() to backup_worker
+grant execute on backup._covers_wal(bigint,integer,pg_lsn,pg_lsn) to backup_worker
+grant execute on backup._end_canceled(bigint) to backup_worker
+grant execute on backup._fail_job(bigint,jsonb,boolean) to backup_worker
+grant execute on backup._finish_base(bigint,jsonb) to backup_worker
+grant execute on backup._grant() to backup_worker
+grant execute on backup._grant_in_use() to backup_monitor, backup_operator, backup_worker
+grant execute on backup._is_cancel_requested(bigint) to backup_worker
+grant execute on backup._previous_manifest(bigint) to backup_worker
+grant execute on backup._record_object(bigint,text,text,bigint,bigint,bytea) to backup_worker
+grant execute on backup._record_segments(bigint,jsonb) to backup_worker
+grant execute on backup._record_timeline(bigint,integer,text,text) to backup_worker
+grant execute on backup._report_problem(text,jsonb) to backup_worker
+grant execute on backup._report_progress(bigint,text,bigint,bigint) to backup_worker
+grant execute on backup._seconds_at_risk() to backup_monitor, backup_operator, backup_worker
+grant execute on backup._segment_name(integer,pg_lsn,integer) to backup_monitor, backup_operator, backup_worker
+grant execute on backup._setting_list() to backup_monitor, backup_operator, backup_worker
+grant execute on backup._setting_value(text) to backup_monitor, backup_operator, backup_worker
+grant execute on backup._start_worker(text) to backup_worker
+grant execute on backup._wal_position() to backup_monitor, backup_operator, backup_worker
+grant execute on backup._worker_alive() to backup_monitor, backup_operator, backup_worker
+grant execute on backup._worker_lock_key() to backup_monitor, backup_operator, backup_worker
+grant execute on backup._worker_report() to backup_monitor, backup_operator, backup_worker
+grant execute on backup._worker_session() to backup_monitor, backup_operator, backup_worker
+grant execute on backup.can_restore_to(timestamp with time zone) to backup_monitor, backup_operator
+grant execute on backup.cancel(bigint) to backup_operator
+grant execute on backup.configure(text,text) to backup_operator
+grant execute on backup.install_grant(jsonb) to backup_operator, backup_worker
+grant execute on backup.lsn_multirange(backup.lsn_range) to backup_monitor, backup_operator, backup_worker
+grant execute on backup.lsn_range(pg_lsn,pg_lsn) to backup_monitor, backup_operator, backup_worker
+grant execute on backup.start_base(text,text) to backup_operator
+grant execute on backup.wait(bigint,interval) to backup_monitor, backup_operator
+grant select on base_backups to backup_monitor, backup_operator, backup_worker
+grant select on checks to backup_monitor, backup_operator, backup_worker
+grant select on grants to backup_monitor, backup_operator, backup_worker
+grant select on jobs to backup_monitor, backup_operator, backup_worker
+grant select on objects to backup_monitor, backup_operator, backup_worker
+grant select on recovery_windows to backup_monitor, backup_operator, backup_worker
+grant usage on schema backup to backup_monitor, backup_operator, backup_worker
+grant select on settings to backup_monitor, backup_operator, backup_worker
+grant select on status to backup_monitor, backup_operator, backup_worker
+grant select on wal_coverage to backup_monitor, backup_operator, backup_worker
+grant select on wal_gaps to backup_monitor, backup_operator, backup_worker

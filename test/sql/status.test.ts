@@ -1,0 +1,178 @@
+import { describe, expect, test } from 'vitest'
+import { cp, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { Secret } from '../../src/secret.js'
+import { ReplicationConnection } from '../../src/source/replication-connection.js'
+import { WalStream } from '../../src/source/wal-stream.js'
+import { FramePool } from '../../src/transform/frame-pool.js'
+import { parseLsn, type Lsn } from '../../src/wal/lsn.js'
+import { postgresVersions, startFromDataDir } from '../sandbox/postgres.js'
+import { run } from '../sandbox/run.js'
+import { scratchDir } from '../sandbox/scratch.js'
+import { until } from '../sandbox/until.js'
+import { installedServer, type InstalledServer } from './installed-server.js'
+
+const SEGMENT = 16 * 1024 * 1024
+
+const views = [
+  'jobs',
+  'base_backups',
+  'objects',
+  'wal_coverage',
+  'wal_gaps',
+  'recovery_windows',
+  'grants',
+  'settings',
+  'status',
+  'checks',
+]
+
+interface Status {
+  durable_lsn: string | null
+  bytes_at_risk: string | null
+  seconds_at_risk: string | null
+}
+
+const status = async (catalog: InstalledServer) =>
+  (await catalog.rows<Status & Record<string, unknown>>('select * from backup.status', [], 'mona'))[0]!
+const slotCheck = async (catalog: InstalledServer, name = 'slot') =>
+  (await catalog.rows('select * from backup.checks where name = $1', [name], 'mona'))[0]!
+
+/** Reads the slot as the worker does; reports only what it is told to. */
+async function stream(catalog: InstalledServer) {
+  const url = new Secret((await catalog.server()).url())
+  const connection = await ReplicationConnection.open(url, 'postbox')
+  const restart = parseLsn(await catalog.value(`select restart_lsn::text from pg_replication_slots`))
+  const start = restart - (restart % BigInt(SEGMENT))
+  const buffers = new FramePool(4, SEGMENT)
+  const wal = new WalStream(connection, { slot: 'postbox', timeline: 1, start, segmentBytes: SEGMENT }, buffers)
+  const ends: Lsn[] = []
+  const reading = (async () => {
+    for await (const event of wal.read()) {
+      if (event.kind !== 'segment') break
+      ends.push(event.segment.start + BigInt(SEGMENT))
+      buffers.release(event.bytes)
+    }
+  })().catch(() => undefined)
+  const close = async () => {
+    connection.close()
+    await reading
+  }
+  return { wal, ends, close }
+}
+
+describe.each(postgresVersions)('backup.status on Postgres %i', (version) => {
+  const catalog = installedServer(version)
+  const write = () => catalog.rows('create table if not exists t (x text); insert into t select repeat($$x$$, 1000)')
+
+  test('without a slot nothing is known to be safe, and it says so', async () => {
+    expect(await status(catalog)).toMatchObject({ durable_lsn: null, bytes_at_risk: null, seconds_at_risk: null })
+    expect(await slotCheck(catalog)).toMatchObject({ state: 'crit' })
+    expect(await slotCheck(catalog, 'wal_delay')).toMatchObject({ state: 'crit' })
+  })
+
+  test('a slot that nobody reads keeps WAL, which is at risk', async () => {
+    await catalog.rows(`select pg_create_physical_replication_slot('postbox', true)`)
+    await catalog.rows(`select backup._start_worker('1.0')`)
+    await catalog.rows(`update backup._worker set started_at = now() - interval '1 hour'`)
+    await write()
+    const now = await status(catalog)
+    expect(Number(now.bytes_at_risk)).toBeGreaterThan(1000)
+    expect(Number(now.seconds_at_risk)).toBeGreaterThanOrEqual(version >= 17 ? 0 : 3600)
+    expect(await slotCheck(catalog)).toMatchObject({
+      state: 'crit',
+      message: expect.stringContaining('nobody reads from the replication slot postbox') as string,
+    })
+  })
+
+  test('the durable position is what a worker reported as stored', async () => {
+    const { wal, ends, close } = await stream(catalog)
+    await write()
+    await catalog.rows('select pg_switch_wal()')
+    const end = await until('a segment is read', () => ends.at(-1))
+    expect(Number((await status(catalog)).bytes_at_risk)).toBeGreaterThan(0)
+    wal.reportStored(end)
+    await until('nothing is at risk', async () => {
+      const now = await status(catalog)
+      return now.durable_lsn !== null && parseLsn(now.durable_lsn) === end && now.bytes_at_risk === '0'
+    })
+    expect(await status(catalog)).toMatchObject({ seconds_at_risk: '0' })
+    expect(await slotCheck(catalog)).toMatchObject({ state: 'ok', hint: null })
+    expect(await slotCheck(catalog, 'wal_delay')).toMatchObject({ state: 'ok' })
+    await close()
+  })
+
+  test('WAL that waits gets older although flush_lag stands still', async () => {
+    const { close } = await stream(catalog)
+    await write()
+    await until('the worker reads', async () => (await slotCheck(catalog))['state'] === 'ok')
+    const seconds = async () => Number((await status(catalog)).seconds_at_risk)
+    expect(await seconds()).toBeLessThan(60)
+    // The box has been refusing for ten minutes.
+    const problem = { code: 'box_unavailable', message: 'down', hint: 'Wait.' }
+    await catalog.rows('select backup._report_problem($1, $2)', ['box', problem])
+    await catalog.rows(
+      `update backup._worker set problems = jsonb_set(problems, '{box,since}', to_jsonb(now() - interval '10 min'))`,
+    )
+    expect(await seconds()).toBeGreaterThanOrEqual(600)
+    expect(await slotCheck(catalog, 'wal_delay')).toMatchObject({ state: 'crit' })
+    await catalog.rows(`select backup._report_problem('box', null)`)
+    // A worker that hangs says nothing, but the segment that it should have stored has a file.
+    await catalog.rows('select pg_switch_wal()')
+    await write()
+    const file = await catalog.value<string>(
+      'select pg_walfile_name(restart_lsn + 1::numeric) from pg_replication_slots',
+    )
+    await run('touch', ['-d', '3 hours ago', join((await catalog.server()).dataDir, 'pg_wal', file)])
+    expect(await seconds()).toBeGreaterThanOrEqual(3 * 3600)
+    await close()
+  })
+
+  test('kept WAL that nears its limit warns, and a lost slot is critical', async () => {
+    await catalog.rows(`alter system set max_slot_wal_keep_size = '48MB'`)
+    await catalog.rows('select pg_reload_conf()')
+    for (let count = 0; count < 2; count++) {
+      await write()
+      await catalog.rows('select pg_switch_wal()')
+    }
+    await until('the check warns', async () => (await slotCheck(catalog, 'slot_limit'))['state'] !== 'ok')
+    for (let count = 0; count < 4; count++) {
+      await write()
+      await catalog.rows('select pg_switch_wal()')
+    }
+    await catalog.rows('checkpoint')
+    expect(await slotCheck(catalog)).toMatchObject({
+      state: 'crit',
+      message: 'the replication slot postbox has lost WAL that was not stored',
+    })
+  })
+
+  test('reading the views writes nothing', async () => {
+    await catalog.rows('checkpoint')
+    for (const view of views) {
+      await catalog.rows('begin', [], 'mona')
+      await catalog.rows(`select * from backup.${view}`, [], 'mona')
+      expect(await catalog.value('select pg_current_xact_id_if_assigned()', [], 'mona')).toBeNull()
+      await catalog.rows('commit', [], 'mona')
+    }
+  })
+})
+
+describe.each(postgresVersions)('a standby of Postgres %i', (version) => {
+  const catalog = installedServer(version)
+
+  test('shows all views and refuses to change anything', async () => {
+    const primary = await catalog.server()
+    await catalog.rows('select backup.start_base()')
+    await primary.stop()
+    const dataDir = join(await scratchDir('standby'), 'data')
+    await cp(primary.dataDir, dataDir, { recursive: true, preserveTimestamps: true })
+    await writeFile(join(dataDir, 'standby.signal'), '')
+    await run('chown', ['-R', '--reference', primary.dataDir, dataDir])
+    const standby = await startFromDataDir({ version, dataDir })
+    for (const view of views) await standby.query(`select * from backup.${view}`, [], { user: 'mona' })
+    expect(await standby.query('select label, state from backup.jobs')).toEqual([{ label: null, state: 'queued' }])
+    await expect(standby.query('select backup.start_base()')).rejects.toMatchObject({ code: '25006' })
+    await standby.remove()
+  })
+})

@@ -1,0 +1,117 @@
+import { createServer, connect, type AddressInfo, type Socket } from 'node:net'
+import { afterEach, describe, expect, test } from 'vitest'
+import { openWorkerSession, type WorkerSession } from '../../src/catalog/worker-session.js'
+import type { PostboxError } from '../../src/errors.js'
+import { Secret } from '../../src/secret.js'
+import { until } from '../sandbox/until.js'
+import { installedServer } from './installed-server.js'
+
+describe('the worker session', () => {
+  const catalog = installedServer()
+  const opened: WorkerSession[] = []
+  afterEach(async () => {
+    for (const session of opened.splice(0)) await session.close()
+  })
+
+  /** A session and what it was told. */
+  async function open(url?: string) {
+    const heard: string[] = []
+    const lost: PostboxError[] = []
+    const address = url ?? (await catalog.server()).url({ user: 'walt' })
+    const session = await openWorkerSession(new Secret(address), {
+      onNotify: (payload) => heard.push(payload),
+      onLost: (error) => lost.push(error),
+    })
+    opened.push(session)
+    return { session, heard, lost }
+  }
+
+  const alive = () => catalog.value('select worker_alive from backup.status')
+  const ending = () => AbortSignal.timeout(30_000)
+
+  test('hears what was queued, canceled, configured and granted', async () => {
+    const { heard } = await open()
+    const jobId = await catalog.value('select backup.start_base()')
+    await catalog.rows('select backup.cancel($1)', [jobId])
+    await catalog.rows(`select backup.configure('compression_level', '3')`)
+    await until('all is heard', () => heard.length === 3)
+    expect(heard).toEqual(['job', 'cancel', 'setting'])
+  })
+
+  test('is the worker while it holds the lock; a second one waits, says so once, and follows', async () => {
+    const first = await open()
+    await first.session.lock(ending())
+    expect(await alive()).toBe(true)
+    const second = await open()
+    let waiting = 0
+    let locked = false
+    const following = second.session
+      .lock(ending(), () => waiting++)
+      .then(() => {
+        locked = true
+      })
+    await until('the second waits', () => waiting === 1)
+    expect(locked).toBe(false)
+    await first.session.close()
+    await following
+    expect(await alive()).toBe(true)
+    expect(waiting).toBe(1)
+    expect(first.lost).toEqual([])
+  })
+
+  test('can be told to stop waiting', async () => {
+    const first = await open()
+    await first.session.lock(ending())
+    const second = await open()
+    const stopping = new AbortController()
+    const reason = new Error('stop')
+    const waiting = second.session.lock(stopping.signal, () => {
+      stopping.abort(reason)
+    })
+    await expect(waiting).rejects.toBe(reason)
+  })
+
+  test('says once that it was ended, and by then another may be the worker', async () => {
+    const first = await open()
+    await first.session.lock(ending())
+    await catalog.rows(
+      `select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'postbox worker'`,
+    )
+    await until('the loss is said', () => first.lost.length > 0)
+    const second = await open()
+    await second.session.lock(ending())
+    await first.session.close()
+    expect(first.lost).toHaveLength(1)
+    expect(first.lost[0]).toMatchObject({ code: 'database_unavailable', retryable: true })
+  })
+
+  test('says once that the connection broke', async () => {
+    const server = await catalog.server()
+    const sockets: Socket[] = []
+    const proxy = createServer((incoming) => {
+      const outgoing = connect(server.port, '127.0.0.1')
+      for (const socket of [incoming, outgoing]) socket.on('error', () => undefined)
+      incoming.pipe(outgoing).pipe(incoming)
+      sockets.push(incoming, outgoing)
+    })
+    await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve))
+    const url = new URL(server.url({ user: 'walt' }))
+    url.port = String((proxy.address() as AddressInfo).port)
+    const { session, lost } = await open(url.href)
+    await session.lock(ending())
+    for (const socket of sockets) socket.resetAndDestroy()
+    await until('the loss is said', () => lost.length > 0)
+    await expect(session.lock(ending())).rejects.toMatchObject({ code: 'database_unavailable' })
+    await session.close()
+    proxy.close()
+    expect(lost).toHaveLength(1)
+    expect(lost[0]).toMatchObject({ code: 'database_unavailable' })
+  })
+
+  test('that cannot be opened fails as the catalog does', async () => {
+    const server = await catalog.server()
+    await expect(open(server.url({ user: 'stranger' }))).rejects.toMatchObject({ code: 'database_refused' })
+    const { session } = await open(server.url({ user: 'nora' }))
+    await expect(session.lock(ending())).rejects.toMatchObject({ code: 'catalog_refused' })
+  })
+})
