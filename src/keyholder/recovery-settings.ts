@@ -21,6 +21,7 @@ const TARGETS = [
   'recovery_target_xid',
   'recovery_target_lsn',
 ]
+const COMMENT = '# Recovery, by "postbox restore". Postgres reads it only while recovery.signal is there.'
 const OTHERS = [
   'recovery_target_inclusive',
   'recovery_target_timeline',
@@ -40,8 +41,7 @@ export function recoveryConfiguration(previous: string, settings: RecoverySettin
   const kept = previous.split('\n').filter((line) => !concernsRecovery(line))
   while (kept.at(-1) === '') kept.pop()
   const lines = settingLines(settings).map(([name, value]) => `${name} = ${quote(value)}`)
-  const comment = '# Recovery, by "postbox restore". Postgres reads it only while recovery.signal is there.'
-  return [...kept, comment, ...lines, ''].join('\n')
+  return [...kept, COMMENT, ...lines, ''].join('\n')
 }
 
 function settingLines(settings: RecoverySettings): [name: string, value: string][] {
@@ -77,6 +77,7 @@ function targetSetting(target: Target): [name: string, value: string] | null {
 }
 
 function concernsRecovery(line: string): boolean {
+  if (line === COMMENT) return true
   const name = /^\s*([A-Za-z_]+)/.exec(line)?.[1]?.toLowerCase()
   return name !== undefined && [...TARGETS, ...OTHERS].includes(name)
 }
