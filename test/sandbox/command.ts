@@ -2,6 +2,7 @@ import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { endWithUs, forgetProcess } from './guard.js'
+import { program } from './program.js'
 import type { LocalS3 } from './s3/server.js'
 import { until } from './until.js'
 
@@ -19,7 +20,8 @@ export interface CommandResult {
 
 /** Runs `postbox ARGS…` to its end with nothing in its environment but `env`. */
 export async function postbox(args: readonly string[], env: Record<string, string>): Promise<CommandResult> {
-  const child = spawn(process.execPath, [cli, ...args], { env: { ...bare, ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
+  const { node, cli: shipped } = await program()
+  const child = spawn(node, [shipped, ...args], { env: { ...bare, ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
   const output = gather(child)
   const [code] = (await once(child, 'close')) as [number | null]
   return { code, ...output }
