@@ -78,6 +78,7 @@ class Answering implements Exchange {
       await this.#take(this.target.op === 'PostObject' ? 'without-key' : 'any')
       const reply = await perform(this)
       if (this.#fault?.kind === 'cut') throw new Cut('cut before the answer')
+      if (this.#fault?.kind === 'hold') await this.#fault.until
       return this.#fault?.kind === 'ok-with-error' ? okWithError(this.#fault) : reply
     } catch (error) {
       if (error instanceof Cut) throw error
@@ -92,6 +93,8 @@ class Answering implements Exchange {
   async keyKnown(key: string): Promise<void> {
     this.record.key = key
     await this.#take('by-key')
+    // Read to the cut now, or a refusal would be answered before it.
+    if (this.#fault?.kind === 'cut-body') await this.#body?.whole()
   }
 
   body(): Body {
@@ -127,6 +130,7 @@ async function strikeFirst(fault: Fault, url: string): Promise<void> {
   if (fault.kind === 'down') throw new Cut('down')
   if (fault.kind === 'delay') await wait(fault.ms)
   if (fault.kind === 'silence') await new Promise(() => {})
+  if (fault.kind === 'hold' && fault.when === 'before-store') await fault.until
   if (fault.kind === 'redirect') throw new Instead(redirect(fault, url))
   if (fault.kind === 'status') {
     const { status, code = 'InternalError', message = 'told to fail', headers = {}, body } = fault
