@@ -1,0 +1,136 @@
+import { createHash } from 'node:crypto'
+import { zstdCompressSync } from 'node:zlib'
+import { S3Client } from '@aws-sdk/client-s3'
+import {
+  backupManifestKey,
+  formatBackupId,
+  historyKey,
+  manifestKey,
+  partKey,
+  segmentKey,
+} from '../../src/box/key-names.js'
+import { formatManifest, type Manifest } from '../../src/box/manifest.js'
+import { formatLsn, parseLsn } from '../../src/wal/lsn.js'
+import { formatTimeline, segmentStart } from '../../src/wal/segment.js'
+import { makeSegment } from './make-wal.js'
+import type { LocalS3 } from './s3/server.js'
+import type { Bucket, Version } from './s3/store.js'
+
+const MB = 1024 * 1024
+const sha256 = (content: Buffer): Buffer => createHash('sha256').update(content).digest()
+
+export interface SyntheticBackup {
+  startedAt: string
+  stoppedAt: string
+  timeline?: number
+  /** such as 0/100028 */
+  start: string
+  stop: string
+  /** SHA-256 of the manifest before it */
+  previous?: string | null
+  label?: string
+}
+
+/** Backups and WAL of 1 MiB that say what a test wants and hold no data: for what plans and lists, and replays nothing. */
+export class SyntheticArchive {
+  readonly home
+  readonly segmentBytes = MB
+
+  constructor(
+    readonly bucket: Bucket,
+    readonly server = 'db1',
+    systemIdentifier = '7000000000000000001',
+  ) {
+    this.home = { server, systemIdentifier }
+  }
+
+  /** Stores a committed backup of one part. `given`: of its manifest object. */
+  backup(backup: SyntheticBackup, given: Partial<Version> = {}): Manifest {
+    const backupId = formatBackupId(new Date(backup.startedAt), sha256(Buffer.from(backup.start)))
+    const part = this.#put(Buffer.from('no tar'), (stored) => partKey(this.home, backupId, 'base', 0, stored))
+    const manifest: Manifest = {
+      postbox_manifest: 1,
+      kind: 'base',
+      server: this.server,
+      system_identifier: this.home.systemIdentifier,
+      backup_id: backupId,
+      label: backup.label ?? null,
+      postgres_version_num: 180004,
+      wal_segment_bytes: MB,
+      timeline: backup.timeline ?? 1,
+      start_lsn: backup.start,
+      stop_lsn: backup.stop,
+      started_at: backup.startedAt,
+      stopped_at: backup.stoppedAt,
+      backup_label: '',
+      tablespace_map: null,
+      parent: null,
+      archives: [{ tablespace: 'base', location: null, parts: [part] }],
+      backup_manifest: this.#put(Buffer.from('{}'), (stored) => backupManifestKey(this.home, backupId, stored)),
+      previous_manifest_sha256: backup.previous ?? null,
+    }
+    this.putManifest(manifest, given)
+    return manifest
+  }
+
+  /** Stores a manifest under its right key, which is returned with its SHA-256. */
+  putManifest(manifest: Manifest, given: Partial<Version> = {}): { key: string; sha256: string } {
+    const json = formatManifest(manifest)
+    const key = manifestKey(this.home, manifest.backup_id, sha256(json))
+    this.bucket.put(key, json, given)
+    return { key, sha256: sha256(json).toString('hex') }
+  }
+
+  /** Stores the segment that begins at `lsn`, with commits at these times. Returns its key. */
+  segment(timeline: number, lsn: string, commits: readonly string[] = [], given: Partial<Version> = {}): string {
+    const start = segmentStart(parseLsn(lsn), MB)
+    const raw = makeSegment({
+      timeline,
+      lsn: start,
+      segmentBytes: MB,
+      systemIdentifier: this.home.systemIdentifier,
+      commits: commits.map((one) => BigInt(Date.parse(one)) * 1000n),
+    })
+    const key = segmentKey(this.home, { timeline, start }, MB, sha256(raw))
+    this.bucket.put(key, zstdCompressSync(raw), given)
+    return key
+  }
+
+  /** Stores segments from one position up to, and without, another. */
+  segments(timeline: number, from: string, to: string): void {
+    for (let at = parseLsn(from); at < parseLsn(to); at += BigInt(MB)) this.segment(timeline, formatLsn(at))
+  }
+
+  /** Stores the history of a timeline: where it left each ancestor. */
+  history(timeline: number, switches: readonly [timeline: number, lsn: string][]): string {
+    const raw = Buffer.from(switches.map(([from, lsn]) => `${from}\t${lsn}\tno recovery target specified\n`).join('\n'))
+    const key = historyKey(this.home, timeline, sha256(raw))
+    this.bucket.put(key, raw)
+    return key
+  }
+
+  /** Prefix of a timeline's segments. */
+  walPrefix(timeline: number): string {
+    return `${this.server}/${this.home.systemIdentifier}/wal/${formatTimeline(timeline)}/`
+  }
+
+  #put(raw: Buffer, key: (stored: Buffer) => string) {
+    const stored = zstdCompressSync(raw)
+    const name = key(sha256(stored))
+    this.bucket.put(name, stored)
+    return { key: name, bytes: stored.length, sha256: sha256(stored).toString('hex'), raw_bytes: raw.length }
+  }
+}
+
+/** The SDK's client for a local S3. The caller destroys it. */
+export function clientOf({ endpoint, region, accessKey, secretKey }: LocalS3): S3Client {
+  return new S3Client({
+    endpoint,
+    region,
+    forcePathStyle: true,
+    credentials: { accessKeyId: accessKey, secretAccessKey: secretKey },
+    requestChecksumCalculation: 'WHEN_REQUIRED',
+    responseChecksumValidation: 'WHEN_REQUIRED',
+    maxAttempts: 1,
+  })
+}
