@@ -1,11 +1,5 @@
+-- Neither a CTE nor a volatile function in here: with either, the newest job could not be asked for without reading all.
 create or replace view backup.jobs as
-with pace as (
-    select j.*,
-           round(j.bytes_done
-                 / nullif(extract(epoch from coalesce(j.ended_at, clock_timestamp()) - j.started_at), 0)
-           )::bigint as rate
-    from backup._job j
-)
 select p.job_id, p.kind::text as kind,
        case when p.state = 'running' and not (select backup._worker_alive()) then 'interrupted'
            else p.state::text end as state,
@@ -15,7 +9,13 @@ select p.job_id, p.kind::text as kind,
        p.attempts,
        p.error ->> 'code' as error_code, p.error ->> 'message' as error_message, p.error ->> 'hint' as error_hint,
        p.created_at, p.started_at, p.ended_at
-from pace p;
+from (
+    select j.*,
+           round(j.bytes_done
+                 / nullif(extract(epoch from coalesce(j.ended_at, statement_timestamp()) - j.started_at), 0)
+           )::bigint as rate
+    from backup._job j
+) p;
 
 comment on view backup.jobs is 'Every request to store something, and how far it is.';
 comment on column backup.jobs.job_id is 'What backup.start_base() returned.';

@@ -9,6 +9,9 @@ as $$
 declare
     seconds numeric := backup._seconds_at_risk();
     limit_seconds numeric := extract(epoch from backup._setting_value('wal_max_delay')::interval);
+    -- The newest cluster: identifiers begin with the time of initdb.
+    system bigint;
+    newest_start pg_lsn;
     gap record;
 begin
     name := 'wal_delay';
@@ -29,14 +32,13 @@ begin
 
     -- A gap is healed by the next base backup; what lay before it stays restorable up to the gap.
     name := 'wal_gap';
-    select count(*) as gaps, max(g.to_lsn) as to_lsn, sum(g.bytes) as bytes,
-           count(*) filter (where g.to_lsn > b.start_lsn or b.start_lsn is null) as open_gaps
+    system := (select max(r.system_identifier) from backup._wal_range r);
+    newest_start := (select max(b.start_lsn) from backup._base_backup b where b.system_identifier = system);
+    select count(*) as gaps, max(g.to_lsn) as to_lsn,
+           count(*) filter (where g.to_lsn > coalesce(newest_start, '0/0')) as open_gaps
     into gap
     from backup.wal_gaps g
-    left join lateral (
-        select max(b.start_lsn) as start_lsn from backup._base_backup b where b.system_identifier = g.system_identifier
-    ) b on true
-    where g.system_identifier = (select max(r.system_identifier) from backup._wal_range r);
+    where g.system_identifier = system;
     state := case when gap.open_gaps > 0 then 'crit' else 'ok' end;
     message := case
         when gap.open_gaps > 0 then format('WAL is missing after the newest base backup, up to %s', gap.to_lsn)
