@@ -103,7 +103,7 @@ async function asking<T>(
       clearTimeout(timer)
     }
   }
-  return pRetry(attempt, {
+  const retrying = pRetry(attempt, {
     retries: 1_000,
     minTimeout: 250,
     maxTimeout: 5_000,
@@ -111,6 +111,9 @@ async function asking<T>(
     randomize: true,
     ...(signal && { signal }),
     shouldRetry: ({ error }) => error instanceof PostboxError && error.code === 'archive_unavailable',
+  })
+  return retrying.catch((error: unknown) => {
+    throw signal?.aborted ? interrupted(signal) : error
   })
 }
 

@@ -56,14 +56,14 @@ export async function listHome(archive: Archive, home: Home): Promise<ListedHome
   const committed = found.filter((one) => one.state === 'committed')
   const segmentBytes = committed[0]?.segmentBytes ?? 16 * 1024 * 1024
   const wal = new WalMap(archive, home, segmentBytes)
-  const listed: ListedBackup[] = []
   const problems: string[] = []
+  // First, because it lists all WAL: every question after it is answered from that.
+  const wal_gaps = await gaps(wal, committed.at(-1)?.place.startLsn ?? 0n, problems)
+  const listed: ListedBackup[] = []
   for (const backup of found) {
     if (backup.state === 'committed') listed.push(await listCommitted(wal, backup))
     else listed.push(listBroken(backup))
   }
-  const oldest = committed.at(-1)?.place.startLsn ?? null
-  const wal_gaps = oldest === null ? [] : await gaps(wal, oldest, problems)
   for (const key of wal.rivals) problems.push(`${key} claims a segment that was stored before with other bytes`)
   return { server: home.server, system_identifier: home.systemIdentifier, backups: listed, wal_gaps, problems }
 }
