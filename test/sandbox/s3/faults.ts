@@ -22,6 +22,8 @@ export type Fault =
   | { kind: 'delay'; ms: number }
   /** never answered, the connection stays open */
   | { kind: 'silence' }
+  /** kept waiting, before anything is stored or after it was, until the promise resolves */
+  | { kind: 'hold'; when: 'before-store' | 'after-store'; until: Promise<unknown> }
   | { kind: 'redirect'; status: 307 | 301; location?: string; region?: string }
   /** every connection is ended at once */
   | { kind: 'down' }
