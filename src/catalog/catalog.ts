@@ -114,6 +114,11 @@ export class Catalog {
     return wal.coversWal(this.#pool, systemIdentifier, timeline, from, to)
   }
 
+  /** Where the stored WAL of a timeline ends, by its rows; null when there is none. */
+  walCoveredTo(systemIdentifier: string, timeline: number): Promise<Lsn | null> {
+    return wal.coveredTo(this.#pool, systemIdentifier, timeline)
+  }
+
   /** The grant in use: of those that have not ended the one that ends last. Null when there is none. */
   async currentGrant(): Promise<Grant | null> {
     const Row = z.object({ content: Grant.nullable() })

@@ -1,6 +1,6 @@
 import { sql } from 'slonik'
 import { z } from 'zod'
-import type { Lsn } from '../wal/lsn.js'
+import { parseLsn, type Lsn } from '../wal/lsn.js'
 import { json, type CatalogPool } from './pool.js'
 import { lsnArgument, Nothing, systemIdentifierArgument } from './row-values.js'
 
@@ -68,4 +68,14 @@ export async function coversWal(
     ) as covered
   `)
   return covered
+}
+
+/** Where the stored WAL of a timeline ends, by its rows; null when there is none. */
+export async function coveredTo(pool: CatalogPool, systemIdentifier: string, timeline: number): Promise<Lsn | null> {
+  const Row = z.object({ to_lsn: z.string().transform(parseLsn).nullable() })
+  const { to_lsn } = await pool.one(sql.type(Row)`
+    select max(c.to_lsn)::text as to_lsn from backup.wal_coverage c
+    where c.system_identifier = ${systemIdentifierArgument(systemIdentifier)} and c.timeline = ${timeline}
+  `)
+  return to_lsn
 }

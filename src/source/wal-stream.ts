@@ -12,6 +12,8 @@ export interface WalStreamOptions {
   timeline: number
   /** first byte wanted; the beginning of a segment */
   start: Lsn
+  /** what was reported as stored before: the slot never goes back behind it */
+  stored: Lsn
   segmentBytes: number
 }
 
@@ -43,7 +45,7 @@ export class WalStream {
     readonly options: WalStreamOptions,
     readonly buffers: FrameBuffers,
   ) {
-    this.#stored = options.start
+    this.#stored = options.stored
     this.#receiver = new WalReceiver(connection, options, buffers, this.#events, () => {
       this.#sendStatus()
     })

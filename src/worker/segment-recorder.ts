@@ -7,10 +7,10 @@ export class SegmentRecorder {
   readonly #own = new OwnTransactions()
   #held: StoredSegment[] = []
 
-  constructor(
-    readonly catalog: Catalog,
-    readonly systemIdentifier: string,
-  ) {}
+  /** whose WAL it is; known once the server was asked */
+  systemIdentifier = ''
+
+  constructor(readonly catalog: Catalog) {}
 
   wroteAllOf(segment: Buffer): boolean {
     return this.#own.wroteAllOf(segment)

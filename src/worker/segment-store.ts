@@ -27,7 +27,7 @@ export interface SegmentStoreOptions {
   home: Home
   segmentBytes: number
   box: Box
-  compressionLevel: () => number
+  compressionLevel: number
 }
 
 /** Checks, compresses and posts one segment. `raw` must not change until it resolves. */
@@ -38,7 +38,7 @@ export async function storeSegment(
   signal: AbortSignal,
 ): Promise<StoredSegment> {
   checkSegment(raw, segment, segmentBytes, home.systemIdentifier)
-  const compressing = compressFrames(raw, compressionLevel(), FRAME_BYTES)
+  const compressing = compressFrames(raw, compressionLevel, FRAME_BYTES)
   const sha256 = createHash('sha256').update(raw).digest()
   const lastCommitAt = lastCommitTime(raw)
   const chunks = await compressing

@@ -31,7 +31,11 @@ async function stream(postgres: SandboxPostgres, count: number): Promise<Streame
     const { restartLsn, timeline } = await ensureSlot(connection, 'postbox')
     const buffers = new FramePool(2, segmentBytes)
     const start = segmentStart(restartLsn, segmentBytes)
-    const wal = new WalStream(connection, { slot: 'postbox', timeline, start, segmentBytes }, buffers)
+    const wal = new WalStream(
+      connection,
+      { slot: 'postbox', timeline, start, stored: restartLsn, segmentBytes },
+      buffers,
+    )
     const streamed: Streamed[] = []
     for await (const event of wal.read()) {
       if (event.kind !== 'segment') break

@@ -32,7 +32,7 @@ async function findProgram(): Promise<Program> {
   return { node: join(modules, 'node'), cli: join(home, 'dist/cli.js') }
 }
 
-/** A copy of what dist imports, and of Node, kept between runs for as long as the lock file stays the same. */
+/** A copy of what dist imports and, last, of Node, kept between runs for as long as the lock file stays the same. */
 async function sharedModules(): Promise<string> {
   const lock = await readFile(join(root, 'package-lock.json'))
   const mark = createHash('sha256').update(lock).update(process.version).digest('hex').slice(0, 12)
@@ -47,7 +47,7 @@ async function sharedModules(): Promise<string> {
   }
   await cp(process.execPath, join(building, 'node'))
   await run('chmod', ['-R', 'a+rX', building])
-  return publish(building, to)
+  return publish(building, to, 'node')
 }
 
 /** Names under node_modules that are no development dependencies, by the lock file. */

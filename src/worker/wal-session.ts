@@ -1,0 +1,143 @@
+import type { Home } from '../box/key-names.js'
+import { asPostboxError, PostboxError } from '../errors.js'
+import type { ReplicationConnection } from '../source/replication-connection.js'
+import { ensureSlot } from '../source/replication-slot.js'
+import { identifyServer, type ServerIdentity } from '../source/server-identity.js'
+import { readTimelineFiles } from '../source/timeline-files.js'
+import { WalStream, type WalEvent } from '../source/wal-stream.js'
+import { FramePool } from '../transform/frame-pool.js'
+import { inOrder } from '../transform/in-order.js'
+import { formatLsn, type Lsn } from '../wal/lsn.js'
+import { segmentName, segmentStart } from '../wal/segment.js'
+import { storeSegment } from './segment-store.js'
+import { storeTimelineFile } from './timeline-store.js'
+import type { WalKeeper } from './wal-keeper.js'
+
+/** Memory for segments on their way: filled, being compressed, being posted. */
+const SEGMENT_MEMORY_BYTES = 48 * 1024 * 1024
+/** Held rows (segment-recorder.ts) are few; what lies further back is a gap and no crash's doing. */
+const UNRECORDED_SEGMENTS = 64n
+
+interface StreamPoint {
+  timeline: number
+  /** first byte of a segment */
+  start: Lsn
+  /** where the slot stands */
+  stored: Lsn
+}
+
+/** One life of the WAL keeper's replication connection, which it closes. */
+export class WalSession {
+  #server!: ServerIdentity
+  #home!: Home
+
+  constructor(
+    readonly keeper: WalKeeper,
+    readonly connection: ReplicationConnection,
+    readonly onProgress: () => void,
+  ) {}
+
+  /** Streams until `signal` is aborted or something fails; never resolves before. */
+  async run(signal: AbortSignal): Promise<never> {
+    const close = () => {
+      this.connection.close()
+    }
+    signal.addEventListener('abort', close, { once: true })
+    try {
+      signal.throwIfAborted()
+      this.#server = await identifyServer(this.connection)
+      // Before anything else is asked of the box: WAL is kept from now on, even if no grant is there yet.
+      const point = await this.#startingPoint()
+      this.keeper.slotIsReady()
+      return await this.#streamFrom(point, signal)
+    } finally {
+      signal.removeEventListener('abort', close)
+      this.connection.close()
+    }
+  }
+
+  /**
+   * Where the slot stands, or before it: a worker that was killed may have stored segments whose rows it still held.
+   * They are streamed again, if the server still has them, and land on themselves.
+   */
+  async #startingPoint(): Promise<StreamPoint> {
+    const { settings, log, catalog } = this.keeper.options
+    const { slot } = settings()
+    const { segmentBytes, systemIdentifier } = this.#server
+    const { restartLsn, timeline, created } = await ensureSlot(this.connection, slot)
+    if (created) log.info({ slot, from: formatLsn(restartLsn) }, 'made the slot')
+    const slotStart = segmentStart(restartLsn, segmentBytes)
+    const covered = await catalog.walCoveredTo(systemIdentifier, timeline)
+    const unrecorded =
+      covered !== null &&
+      covered < slotStart &&
+      covered >= this.keeper.goneBefore &&
+      slotStart - covered <= UNRECORDED_SEGMENTS * BigInt(segmentBytes)
+    return { timeline, start: unrecorded ? covered : slotStart, stored: restartLsn }
+  }
+
+  async #streamFrom(first: StreamPoint, signal: AbortSignal): Promise<never> {
+    const { options, recorder } = this.keeper
+    const { systemIdentifier, timeline } = this.#server
+    this.#home = { server: options.server(), systemIdentifier }
+    recorder.systemIdentifier = systemIdentifier
+    for (const file of await readTimelineFiles(this.connection, timeline)) {
+      await storeTimelineFile(options, this.#home, file, signal)
+    }
+    await options.catalog.reportProblem('wal', null)
+    for (let point = first; ;) {
+      options.log.info({ timeline: point.timeline, from: formatLsn(point.start) }, 'streaming WAL')
+      point = await this.#streamTimeline(point, signal)
+    }
+  }
+
+  /** Streams one timeline; resolves at its end to where the next one begins. */
+  async #streamTimeline(point: StreamPoint, signal: AbortSignal): Promise<StreamPoint> {
+    const { position, recorder, options } = this.keeper
+    const { segmentBytes } = this.#server
+    const { slot } = options.settings()
+    const atOnce = Math.min(16, Math.max(2, Math.floor(SEGMENT_MEMORY_BYTES / segmentBytes)))
+    const buffers = new FramePool(atOnce, segmentBytes)
+    const stream = new WalStream(this.connection, { slot, segmentBytes, ...point }, buffers)
+    const stored = inOrder(this.#events(stream, point), atOnce, (event) => this.#store(event, buffers, signal))
+    position.advance(point.timeline, point.start)
+    for await (const event of stored) {
+      if (event.kind === 'timeline_end') {
+        const start = segmentStart(event.switchLsn, segmentBytes)
+        return { timeline: event.nextTimeline, start, stored: start }
+      }
+      await recorder.record(event.stored, event.ownOnly)
+      stream.reportStored(event.stored.end)
+      position.advance(point.timeline, event.stored.end)
+      this.onProgress()
+      options.log.debug({ segment: segmentName(event.stored.segment, segmentBytes) }, 'stored a segment')
+    }
+    throw new PostboxError('replication_failed', 'the WAL stream ended', 'Postbox connects again.')
+  }
+
+  /** The stream's events; when WAL from before the slot is gone, the next session does not ask for it again. */
+  async *#events(stream: WalStream, point: StreamPoint): AsyncGenerator<WalEvent> {
+    try {
+      yield* stream.read()
+    } catch (thrown) {
+      const behind = point.start < segmentStart(point.stored, this.#server.segmentBytes)
+      if (behind && asPostboxError(thrown).code === 'slot_invalid') this.keeper.goneBefore = point.stored
+      throw thrown
+    }
+  }
+
+  async #store(event: WalEvent, buffers: FramePool, signal: AbortSignal) {
+    if (event.kind === 'timeline_end') return event
+    const { options, recorder } = this.keeper
+    const store = {
+      home: this.#home,
+      segmentBytes: this.#server.segmentBytes,
+      box: options.box,
+      compressionLevel: options.settings().compression_level,
+    }
+    const stored = await storeSegment(store, event.segment, event.bytes, signal)
+    const ownOnly = recorder.wroteAllOf(event.bytes)
+    buffers.release(event.bytes)
+    return { kind: 'stored' as const, stored, ownOnly }
+  }
+}
