@@ -116,6 +116,20 @@ describe.each(postgresVersions)('recovery windows on Postgres %i', (version) => 
     expect(await windows('cut')).toMatchObject([{ timeline: 1 }, { timeline: 2, to_lsn: lsnOf(20) }])
   })
 
+  test('a child that begins behind the end of its parent is not reached, though it has the switch', async () => {
+    await record(catalog, 10, run(10, 15))
+    await finish(catalog, 10, 'short', { from: 10, to: 12, stopped: 11 })
+    await record(catalog, 10, run(16, 20, 2))
+    await timeline(10, 2, `1\t${lsnOf(17)}\tx\n`)
+    expect(await windows('short')).toMatchObject([{ timeline: 1 }])
+    expect(await gaps(10)).toEqual([{ timeline: 1, from_lsn: lsnOf(15), to_lsn: lsnOf(16), bytes: String(MIB) }])
+    await record(catalog, 10, run(15, 16))
+    expect(await windows('short')).toMatchObject([
+      { timeline: 1, to_lsn: lsnOf(16) },
+      { timeline: 2, to_lsn: lsnOf(20) },
+    ])
+  })
+
   test('a history is refused when it is none, or another one than before', async () => {
     await timeline(8, 2, `1\t${lsnOf(5)}\tx\n`)
     await timeline(8, 2, `1\t${lsnOf(5)}\tx\n`)

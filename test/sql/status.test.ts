@@ -45,7 +45,11 @@ async function stream(catalog: InstalledServer) {
   const restart = parseLsn(await catalog.value(`select restart_lsn::text from pg_replication_slots`))
   const start = restart - (restart % BigInt(SEGMENT))
   const buffers = new FramePool(4, SEGMENT)
-  const wal = new WalStream(connection, { slot: 'postbox', timeline: 1, start, stored: start, segmentBytes: SEGMENT }, buffers)
+  const wal = new WalStream(
+    connection,
+    { slot: 'postbox', timeline: 1, start, stored: start, segmentBytes: SEGMENT },
+    buffers,
+  )
   const ends: Lsn[] = []
   const reading = (async () => {
     for await (const event of wal.read()) {
