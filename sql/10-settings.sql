@@ -13,6 +13,8 @@ as $$
         ('upload_connections', '4', 'connections', 'How many parts are posted at once, 1 to 32.'),
         ('upload_rate_limit', '0', 'bytes per second',
             'Ceiling for uploads of a backup; 0 is none. WAL never waits for it.'),
+        ('wal_interval', '00:00:01', 'interval',
+            'Least time between two posts of the unfinished segment; longer while little is written.'),
         ('job_max_attempts', '3', 'attempts', 'How often a job is begun before it counts as failed, 1 to 100.'),
         ('base_max_age', '8 days', 'interval', 'backup.checks warns when the newest base backup is older.'),
         ('wal_max_delay', '00:05:00', 'interval',
@@ -152,6 +154,7 @@ begin
         when 'part_bytes' then backup._check_number(setting, value, 1048576, 1073741824, true)
         when 'upload_connections' then backup._check_number(setting, value, 1, 32, false)
         when 'upload_rate_limit' then backup._check_number(setting, value, 0, 1000000000000, true)
+        when 'wal_interval' then backup._check_interval(setting, value)
         when 'job_max_attempts' then backup._check_number(setting, value, 1, 100, false)
         when 'base_max_age' then backup._check_interval(setting, value)
         when 'wal_max_delay' then backup._check_interval(setting, value)

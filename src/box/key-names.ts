@@ -1,3 +1,4 @@
+import type { Lsn } from '../wal/lsn.js'
 import { formatTimeline, segmentName, type Segment } from '../wal/segment.js'
 
 /** All object names, as format/parse pairs. The reasons stand in FORMAT.md. */
@@ -40,6 +41,18 @@ export function segmentKey(home: Home, segment: Segment, segmentBytes: number, r
   return `${timelinePrefix(home, segment.timeline)}${segmentName(segment, segmentBytes)}-${sha12(raw)}.zst`
 }
 
+/** LSN in a key: 16 hex digits, so that names sort by it and hold no slash. */
+const lsnDigits = (lsn: Lsn): string => lsn.toString(16).toUpperCase().padStart(16, '0')
+
+export const tailPrefix = (home: Home, timeline: number, segment: string): string =>
+  `${homePrefix(home)}tail/${formatTimeline(timeline)}/${segment}/`
+
+/** The bytes `from` up to `to` of an unfinished segment; `raw` is their SHA-256 before compression. */
+export function tailKey(home: Home, segment: Segment, segmentBytes: number, from: Lsn, to: Lsn, raw: Buffer): string {
+  const prefix = tailPrefix(home, segment.timeline, segmentName(segment, segmentBytes))
+  return `${prefix}${lsnDigits(from)}-${lsnDigits(to)}-${sha12(raw)}.zst`
+}
+
 /** `raw` is the SHA-256 of the history file's text. */
 export function historyKey(home: Home, timeline: number, raw: Buffer): string {
   return `${walPrefix(home)}${formatTimeline(timeline)}.history-${sha12(raw)}`
@@ -50,6 +63,7 @@ export function restoreNoteKey(server: string, raw: Buffer): string {
 }
 
 const WAL_KEY = /\/wal\/[0-9A-F]{8}\/([0-9A-F]{24})-([0-9a-f]{12})\.zst$/
+const TAIL_KEY = /\/tail\/[0-9A-F]{8}\/([0-9A-F]{24})\/([0-9A-F]{16})-([0-9A-F]{16})-([0-9a-f]{12})\.zst$/
 const HISTORY_KEY = /\/wal\/([0-9A-F]{8})\.history-([0-9a-f]{12})$/
 const MANIFEST_KEY = /\/base\/([^/]+)\/manifest-([0-9a-f]{12})\.json$/
 
@@ -57,6 +71,13 @@ const MANIFEST_KEY = /\/base\/([^/]+)\/manifest-([0-9a-f]{12})\.json$/
 export function parseSegmentKey(key: string): { name: string; sha12: string } | null {
   const match = WAL_KEY.exec(key)
   return match && { name: match[1]!, sha12: match[2]! }
+}
+
+/** Segment name, byte range and content mark of a tail's key, or null when it is none. */
+export function parseTailKey(key: string): { name: string; from: Lsn; to: Lsn; sha12: string } | null {
+  const match = TAIL_KEY.exec(key)
+  if (!match) return null
+  return { name: match[1]!, from: BigInt(`0x${match[2]!}`), to: BigInt(`0x${match[3]!}`), sha12: match[4]! }
 }
 
 export function parseHistoryKey(key: string): { timeline: number; sha12: string } | null {

@@ -119,6 +119,11 @@ export class Catalog {
     return wal.coveredTo(this.#pool, systemIdentifier, timeline)
   }
 
+  /** Whether a COMMIT waits for what the worker's WAL stream reports. */
+  isSynchronous(): Promise<boolean> {
+    return wal.isSynchronous(this.#pool, 'postbox')
+  }
+
   /** The grant in use: of those that have not ended the one that ends last. Null when there is none. */
   async currentGrant(): Promise<Grant | null> {
     const Row = z.object({ content: Grant.nullable() })

@@ -12,6 +12,8 @@ export const Settings = z.object({
   upload_connections: z.coerce.number().int(),
   /** bytes per second; 0: no limit */
   upload_rate_limit: z.coerce.number().int(),
+  /** least time between two tails */
+  wal_interval: z.coerce.number(),
   job_max_attempts: z.coerce.number().int(),
   base_max_age: z.coerce.number(),
   wal_max_delay: z.coerce.number(),

@@ -79,3 +79,15 @@ export async function coveredTo(pool: CatalogPool, systemIdentifier: string, tim
   `)
   return to_lsn
 }
+
+/** Whether a COMMIT waits for what the stream of this name reports (synchronous_standby_names). */
+export async function isSynchronous(pool: CatalogPool, applicationName: string): Promise<boolean> {
+  const Row = z.object({ synchronous: z.boolean() })
+  const { synchronous } = await pool.one(sql.type(Row)`
+    select exists (
+      select from pg_catalog.pg_stat_replication r
+      where r.application_name = ${applicationName} and r.sync_state in ('sync', 'quorum')
+    ) as synchronous
+  `)
+  return synchronous
+}

@@ -109,11 +109,10 @@ export class ReplicationConnection {
     this.#socket.resume()
   }
 
-  /** Ends the connection at once; a command still running is rejected and the server gives it up. */
-  close(): void {
-    this.#end(
-      new PostboxError('replication_failed', 'the replication connection was closed', 'It was no longer needed.'),
-    )
+  /** Ends the connection at once; a command still running is rejected, with `reason`, and the server gives it up. */
+  close(reason?: PostboxError): void {
+    const hint = 'It was no longer needed.'
+    this.#end(reason ?? new PostboxError('replication_failed', 'the replication connection was closed', hint))
     this.#socket.destroy()
     this.#client.end().catch(() => undefined)
   }

@@ -21,6 +21,13 @@ export interface WalStreamOptions {
 export type WalEvent =
   { kind: 'segment'; segment: Segment; bytes: Buffer } | { kind: 'timeline_end'; nextTimeline: number; switchLsn: Lsn }
 
+/** The beginning of the segment that is being received. */
+export interface UnfinishedSegment {
+  segment: Segment
+  /** what has come of it so far; a view that goes on to be written behind its end, and is reused when it is whole */
+  bytes: Buffer
+}
+
 const XLOG_DATA = 0x77
 const KEEPALIVE = 0x6b
 /** Type, LSN of the first byte, end of WAL on the server, the server's clock. */
@@ -39,16 +46,26 @@ export class WalStream {
   readonly #receiver: WalReceiver
   #stored: Lsn
 
-  /** @param buffers of at least one segment each */
+  /**
+   * @param buffers of at least one segment each
+   * @param onReceived called after each read of the socket
+   */
   constructor(
     readonly connection: ReplicationConnection,
     readonly options: WalStreamOptions,
     readonly buffers: FrameBuffers,
+    onReceived: () => void = () => undefined,
   ) {
     this.#stored = options.stored
-    this.#receiver = new WalReceiver(connection, options, buffers, this.#events, () => {
+    const onReplyWanted = () => {
       this.#sendStatus()
-    })
+    }
+    this.#receiver = new WalReceiver(connection, options, buffers, this.#events, onReplyWanted, onReceived)
+  }
+
+  /** The segment under way; null when there is none, or when the server has it whole already and it comes at once. */
+  unfinished(): UnfinishedSegment | null {
+    return this.#receiver.unfinished()
   }
 
   /** Reports what is in the box, never more: the server drops WAL up to it. */
@@ -114,6 +131,8 @@ class WalReceiver implements Copy {
   streaming = false
   received: Lsn
   #segment: Buffer | null = null
+  /** end of the WAL on the server when it last sent some */
+  #serverEnd: Lsn = 0n
 
   constructor(
     readonly connection: ReplicationConnection,
@@ -121,8 +140,16 @@ class WalReceiver implements Copy {
     readonly buffers: FrameBuffers,
     readonly events: EventQueue<WalEvent>,
     readonly onReplyWanted: () => void,
+    readonly onReceived: () => void,
   ) {
     this.received = options.start
+  }
+
+  unfinished(): UnfinishedSegment | null {
+    const { timeline, segmentBytes } = this.options
+    const start = segmentStart(this.received, segmentBytes)
+    if (!this.#segment || this.#serverEnd >= start + BigInt(segmentBytes)) return null
+    return { segment: { timeline, start }, bytes: this.#segment.subarray(0, Number(this.received - start)) }
   }
 
   begin(): void {
@@ -136,7 +163,10 @@ class WalReceiver implements Copy {
   header(header: Buffer): void {
     if (header[0] === KEEPALIVE) {
       if (header[KEEPALIVE_REPLY_OFFSET] === 1) this.onReplyWanted()
-    } else if (header[0] === XLOG_DATA && header.readBigUInt64BE(1) !== this.received) {
+      return
+    }
+    this.#serverEnd = header.readBigUInt64BE(9)
+    if (header.readBigUInt64BE(1) !== this.received) {
       throw new PostboxError(
         'replication_failed',
         `the WAL stream jumped from ${formatLsn(this.received)} to ${formatLsn(header.readBigUInt64BE(1))}`,
@@ -168,5 +198,6 @@ class WalReceiver implements Copy {
 
   readEnd(): void {
     if (this.buffers.exhausted && !this.#segment) this.connection.pause()
+    this.onReceived()
   }
 }

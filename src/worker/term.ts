@@ -6,6 +6,7 @@ import { version } from '../version.js'
 import { GrantKeeper } from './grant-keeper.js'
 import { JobRunner } from './job-runner.js'
 import { LiveBox } from './live-box.js'
+import { SynchronousWatch } from './synchronous-watch.js'
 import { WalKeeper } from './wal-keeper.js'
 
 export interface WorkerOptions {
@@ -23,6 +24,7 @@ export class Term {
   readonly #grants: GrantKeeper
   readonly #box: LiveBox
   readonly #wal: WalKeeper
+  readonly #watch: SynchronousWatch
   readonly #runner: JobRunner
   #settings: Settings
 
@@ -38,7 +40,9 @@ export class Term {
     const live = () => this.#settings
     this.#box = new LiveBox({ grants: this.#grants, settings: live, ca, signal: ending.signal, catalog, log })
     const server = () => this.#grants.current().server
-    this.#wal = new WalKeeper({ databaseUrl, catalog, box: this.#box.forWal, server, settings: live, log })
+    this.#watch = new SynchronousWatch(catalog)
+    const synchronous = () => this.#watch.synchronous
+    this.#wal = new WalKeeper({ databaseUrl, catalog, box: this.#box.forWal, server, settings: live, synchronous, log })
     this.#runner = new JobRunner({ catalog, log, context: () => this.#jobContext() })
   }
 
@@ -61,7 +65,7 @@ export class Term {
 
   /** Runs until `signal` is aborted or one part fails, which ends the others. */
   async run(signal: AbortSignal): Promise<void> {
-    const parts = [this.#grants.run(signal), this.#wal.run(signal), this.#runner.run(signal)]
+    const parts = [this.#grants, this.#wal, this.#runner, this.#watch].map((part) => part.run(signal))
     for (const part of parts) this.#orEnd(part)
     await Promise.allSettled(parts)
     await this.#box.close()

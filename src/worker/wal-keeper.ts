@@ -22,6 +22,8 @@ export interface WalKeeperOptions {
   /** the server's name in the box; throws `grant_missing` while nobody said it */
   server: () => string
   settings: () => Settings
+  /** whether a COMMIT waits for each tail */
+  synchronous: () => boolean
   log: Logger
 }
 

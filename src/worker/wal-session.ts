@@ -9,7 +9,9 @@ import { FramePool } from '../transform/frame-pool.js'
 import { inOrder } from '../transform/in-order.js'
 import { formatLsn, type Lsn } from '../wal/lsn.js'
 import { segmentName, segmentStart } from '../wal/segment.js'
-import { storeSegment } from './segment-store.js'
+import { DurablePosition } from './durable-position.js'
+import { storeSegment, type StoredSegment } from './segment-store.js'
+import { TailPoster } from './tail-poster.js'
 import { storeTimelineFile } from './timeline-store.js'
 import type { WalKeeper } from './wal-keeper.js'
 
@@ -25,6 +27,9 @@ interface StreamPoint {
   /** where the slot stands */
   stored: Lsn
 }
+
+type StoreEvent =
+  Extract<WalEvent, { kind: 'timeline_end' }> | { kind: 'stored'; stored: StoredSegment; ownOnly: boolean }
 
 /** One life of the WAL keeper's replication connection, which it closes. */
 export class WalSession {
@@ -93,13 +98,40 @@ export class WalSession {
 
   /** Streams one timeline; resolves at its end to where the next one begins. */
   async #streamTimeline(point: StreamPoint, signal: AbortSignal): Promise<StreamPoint> {
-    const { position, recorder, options } = this.keeper
     const { segmentBytes } = this.#server
-    const { slot } = options.settings()
+    const { slot } = this.keeper.options.settings()
     const atOnce = Math.min(16, Math.max(2, Math.floor(SEGMENT_MEMORY_BYTES / segmentBytes)))
     const buffers = new FramePool(atOnce, segmentBytes)
-    const stream = new WalStream(this.connection, { slot, segmentBytes, ...point }, buffers)
-    const stored = inOrder(this.#events(stream, point), atOnce, (event) => this.#store(event, buffers, signal))
+    const onReceived = () => {
+      tails.wake()
+    }
+    const stream = new WalStream(this.connection, { slot, segmentBytes, ...point }, buffers, onReceived)
+    const durable = new DurablePosition(point.start)
+    const tails = this.#tailPoster(stream, durable)
+    const ending = new AbortController()
+    const posting = tails.run(AbortSignal.any([signal, ending.signal]))
+    // The keeper begins again with both, so that one never goes on without the other.
+    posting.catch((thrown: unknown) => {
+      this.connection.close(asPostboxError(thrown))
+    })
+    try {
+      const stored = inOrder(this.#events(stream, point), atOnce, (event) => this.#store(event, buffers, signal))
+      return await this.#follow(stored, stream, durable, point)
+    } finally {
+      ending.abort()
+      await posting.catch(() => undefined)
+    }
+  }
+
+  /** Records and reports what is stored, in order, until the timeline ends. */
+  async #follow(
+    stored: AsyncIterable<StoreEvent>,
+    stream: WalStream,
+    durable: DurablePosition,
+    point: StreamPoint,
+  ): Promise<StreamPoint> {
+    const { position, recorder, options } = this.keeper
+    const { segmentBytes } = this.#server
     position.advance(point.timeline, point.start)
     for await (const event of stored) {
       if (event.kind === 'timeline_end') {
@@ -107,12 +139,30 @@ export class WalSession {
         return { timeline: event.nextTimeline, start, stored: start }
       }
       await recorder.record(event.stored, event.ownOnly)
-      stream.reportStored(event.stored.end)
+      durable.storedWhole(event.stored.end)
+      stream.reportStored(durable.lsn)
       position.advance(point.timeline, event.stored.end)
       this.onProgress()
       options.log.debug({ segment: segmentName(event.stored.segment, segmentBytes) }, 'stored a segment')
     }
     throw new PostboxError('replication_failed', 'the WAL stream ended', 'Postbox connects again.')
+  }
+
+  #tailPoster(stream: WalStream, durable: DurablePosition): TailPoster {
+    const { box, settings, synchronous } = this.keeper.options
+    return new TailPoster({
+      home: this.#home,
+      segmentBytes: this.#server.segmentBytes,
+      box,
+      compressionLevel: () => settings().compression_level,
+      intervalMs: () => (synchronous() ? 0 : settings().wal_interval * 1000),
+      unfinished: () => stream.unfinished(),
+      onStored: (segment, to) => {
+        durable.storedTail(segment, to)
+        stream.reportStored(durable.lsn)
+        this.onProgress()
+      },
+    })
   }
 
   /** The stream's events; when WAL from before the slot is gone, the next session does not ask for it again. */
@@ -126,7 +176,7 @@ export class WalSession {
     }
   }
 
-  async #store(event: WalEvent, buffers: FramePool, signal: AbortSignal) {
+  async #store(event: WalEvent, buffers: FramePool, signal: AbortSignal): Promise<StoreEvent> {
     if (event.kind === 'timeline_end') return event
     const { options, recorder } = this.keeper
     const store = {
@@ -138,6 +188,6 @@ export class WalSession {
     const stored = await storeSegment(store, event.segment, event.bytes, signal)
     const ownOnly = recorder.wroteAllOf(event.bytes)
     buffers.release(event.bytes)
-    return { kind: 'stored' as const, stored, ownOnly }
+    return { kind: 'stored', stored, ownOnly }
   }
 }

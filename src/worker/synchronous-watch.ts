@@ -1,0 +1,24 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Catalog } from '../catalog/catalog.js'
+
+/** synchronous_standby_names changes by a reload, which nobody tells a standby. */
+const LOOK_EVERY_MS = 5000
+
+/** Knows whether a COMMIT waits for the box. Only reads, so that an idle server stays idle. */
+export class SynchronousWatch {
+  #synchronous = false
+
+  constructor(readonly catalog: Catalog) {}
+
+  get synchronous(): boolean {
+    return this.#synchronous
+  }
+
+  /** Runs until `signal` is aborted. */
+  async run(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      this.#synchronous = await this.catalog.isSynchronous()
+      await delay(LOOK_EVERY_MS, undefined, { signal }).catch(() => undefined)
+    }
+  }
+}
