@@ -17,8 +17,8 @@ import { readBackupFiles } from '../../src/source/backup-label.js'
 import { readBaseBackup } from '../../src/source/base-backup.js'
 import { ReplicationConnection } from '../../src/source/replication-connection.js'
 import { FramePool } from '../../src/transform/frame-pool.js'
-import { formatLsn } from '../../src/wal/lsn.js'
-import { parseSegmentName } from '../../src/wal/segment.js'
+import { formatLsn, parseLsn } from '../../src/wal/lsn.js'
+import { parseSegmentName, segmentStart } from '../../src/wal/segment.js'
 import type { SandboxPostgres } from './postgres.js'
 import type { Bucket } from './s3/store.js'
 
@@ -95,7 +95,13 @@ export class ArchiveMaker {
 
   /** Finishes the current segment and stores every finished one, and every history file. Returns new segments' names. */
   async storeWal(): Promise<string[]> {
-    const [row] = await this.postgres.query<{ name: string }>('select pg_walfile_name(pg_switch_wal()) as name')
+    await this.postgres.query('select pg_switch_wal()')
+    const [row] = await this.postgres.query<{ lsn: string; name: string }>(
+      'select pg_current_wal_insert_lsn()::text as lsn, pg_walfile_name(pg_current_wal_insert_lsn()) as name',
+    )
+    const current = Number.parseInt(row!.name.slice(0, 8), 16)
+    // What lies behind the end is recycled: old bytes under a name of the future.
+    const end = segmentStart(parseLsn(row!.lsn), this.segmentBytes)
     const directory = join(this.postgres.dataDir, 'pg_wal')
     const names: string[] = []
     for (const name of (await readdir(directory)).sort()) {
@@ -104,8 +110,9 @@ export class ArchiveMaker {
         const raw = await readFile(join(directory, name))
         this.bucket.put(historyKey(this.home, Number.parseInt(history[1]!, 16), sha256(raw)), raw)
       }
-      if (!/^[0-9A-F]{24}$/.test(name) || name.slice(8) > row!.name.slice(8) || this.#stored.has(name)) continue
-      if (name.slice(0, 8) > row!.name.slice(0, 8)) continue
+      if (!/^[0-9A-F]{24}$/.test(name) || this.#stored.has(name)) continue
+      const { timeline, start } = parseSegmentName(name, this.segmentBytes)
+      if (timeline > current || start >= end) continue
       this.storeSegment(name, await readFile(join(directory, name)))
       names.push(name)
     }

@@ -1,6 +1,7 @@
 import type { Client } from 'pg'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { postgresVersions } from '../sandbox/postgres.js'
+import { until } from '../sandbox/until.js'
 import { installedServer, type InstalledServer } from './installed-server.js'
 
 const outage = { code: 'box_unavailable', message: 'the box did not answer', hint: 'Wait.' }
@@ -61,6 +62,20 @@ describe.each(postgresVersions)('jobs on Postgres %i', (version) => {
     await Promise.all([a.end(), b.end()])
     expect([claimed.rows, other.rows, none.rows]).toEqual([[{ job_id: first }], [{ job_id: second }], []])
     expect(await claim()).toMatchObject({ job_id: first, attempt: 1 })
+  })
+
+  test('asking an empty queue writes nothing, so that an idle server settles', async () => {
+    const position = () => catalog.value<string>('select pg_current_wal_insert_lsn()::text')
+    // What was deleted before is tidied up by whoever reads first.
+    await until('asking writes no WAL', async () => {
+      const before = await position()
+      await catalog.rows('begin', [], 'walt')
+      expect(await claim()).toBeUndefined()
+      await catalog.value('select backup._is_cancel_requested(1)', [], 'walt')
+      expect(await catalog.value('select pg_current_xact_id_if_assigned()', [], 'walt')).toBeNull()
+      await catalog.rows('commit', [], 'walt')
+      return (await position()) === before
+    })
   })
 
   test('progress shows in the view, with rate and time left', async () => {
