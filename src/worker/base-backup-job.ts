@@ -1,12 +1,12 @@
 import { randomBytes } from 'node:crypto'
 import type { Logger } from 'pino'
-import type { Box } from '../box/box.js'
+import type { Box, Part } from '../box/box.js'
 import type { Grant } from '../box/grant.js'
 import { formatBackupId, manifestKey, type Home } from '../box/key-names.js'
 import { formatManifest, type Manifest } from '../box/manifest.js'
 import { createPart } from '../box/part.js'
 import { restoreNote } from '../box/restore-note.js'
-import type { Catalog, ClaimedJob } from '../catalog/catalog.js'
+import type { Catalog, ClaimedJob, StoredObject } from '../catalog/catalog.js'
 import type { Settings } from '../catalog/settings.js'
 import { PostboxError } from '../errors.js'
 import type { Secret } from '../secret.js'
@@ -57,7 +57,7 @@ export async function runBaseBackup(
   progress: JobProgress,
   { signal, workerSignal }: JobSignals,
 ): Promise<void> {
-  const { catalog, wal, log, box, databaseUrl } = context
+  const { catalog, wal, log, databaseUrl } = context
   await wal.slotReady(signal)
   const { server: serverName } = context.grant()
   const connection = await ReplicationConnection.open(databaseUrl, 'postbox base backup')
@@ -71,7 +71,7 @@ export async function runBaseBackup(
     const backupId = formatBackupId(startedAt, randomBytes(2))
     const home = { server: serverName, systemIdentifier: server.systemIdentifier }
     const backup = { job, home, backupId, startedAt, server }
-    await postRestoreNote(box, serverName, signal)
+    await postRestoreNote(context, job, serverName, signal)
 
     const copied = await copy(backup, context, progress, connection, signal)
     const stoppedAt = await catalog.now()
@@ -97,9 +97,21 @@ export async function runBaseBackup(
   }
 }
 
-async function postRestoreNote(box: Box, server: string, signal: AbortSignal): Promise<void> {
+async function postRestoreNote(
+  { box, catalog }: BaseBackupContext,
+  job: ClaimedJob,
+  server: string,
+  signal: AbortSignal,
+): Promise<void> {
   const note = restoreNote(server)
-  await box.post(createPart(note.key, [note.content], 'text/markdown'), signal)
+  const part = createPart(note.key, [note.content], 'text/markdown')
+  await box.post(part, signal)
+  await catalog.recordObject(job.job_id, unpacked('restore_note', part))
+}
+
+/** The row of an object that is stored as it is. */
+function unpacked(kind: 'restore_note' | 'manifest', { key, bytes, sha256 }: Part): StoredObject {
+  return { kind, key, bytes, raw_bytes: bytes, sha256 }
 }
 
 async function copy(
@@ -153,6 +165,7 @@ async function commit(
   const unnamed = createPart('', [formatManifest(manifest)], 'application/json')
   const part = { ...unnamed, key: manifestKey(home, backupId, unnamed.sha256) }
   await box.post(part, signal)
+  await catalog.recordObject(job.job_id, unpacked('manifest', part))
   const parts = copied.archives.flatMap((archive) => archive.parts)
   await catalog.finishBase(job.job_id, {
     backup_id: backupId,

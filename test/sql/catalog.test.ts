@@ -64,6 +64,7 @@ describe.each(postgresVersions)('the typed catalog on Postgres %i', (version) =>
       upload_rate_limit: 0,
       job_max_attempts: 3,
       base_max_age: 8 * 86_400,
+      wal_interval: 1,
       wal_max_delay: 300,
       grant_warn_before: 3 * 3600,
     })

@@ -14,6 +14,7 @@ const good: [setting: string, given: string, kept: string][] = [
   ['upload_rate_limit', '0', '0'],
   ['job_max_attempts', '1', '1'],
   ['base_max_age', '1 week', '7 days'],
+  ['wal_interval', '250 ms', '00:00:00.25'],
   ['wal_max_delay', '90 s', '00:01:30'],
   ['grant_warn_before', '1 hour', '01:00:00'],
 ]
@@ -40,6 +41,7 @@ const bad: [setting: string, given: string, hint: RegExp][] = [
   ['job_max_attempts', '0', /from 1 to 100/],
   ['base_max_age', 'soon', /positive interval/],
   ['base_max_age', '-1 day', /positive interval/],
+  ['wal_interval', '-1 s', /positive interval/],
   ['wal_max_delay', '0', /positive interval/],
   ['wal_max_delay', '200 years', /positive interval/],
   ['grant_warn_before', 'infinity', /positive interval/],
