@@ -4,9 +4,10 @@ import { makeGrant } from '../sandbox/s3/test-grant.js'
 
 const s3 = { endpoint: 'http://127.0.0.1:1', region: 'us-east-1', accessKey: 'POSTBOXKEY', secretKey: 'SK' } as const
 
-/** A part as it was posted with a grant of db1. */
+export const part = createPart('db1/1/x', [Buffer.from('bytes')], 'text/plain')
+
+/** The part as it was posted with a grant of db1. */
 export async function postedPart(): Promise<Posted> {
-  const part = createPart('db1/1/x', [Buffer.from('bytes')], 'text/plain')
   return { part, grant: await makeGrant(s3, { server: 'db1', bucket: 'b' }), now: new Date() }
 }
 

@@ -1,13 +1,12 @@
 import { beforeAll, describe, expect, test } from 'vitest'
 import { readReceipt, type Posted } from '../../src/box/answer.js'
 import { createPart } from '../../src/box/part.js'
-import { answer, postedPart, xml } from './box-answer.js'
+import { answer, part, postedPart, xml } from './box-answer.js'
 
 let posted: Posted
-let md5: string
+const md5 = part.md5.toString('hex')
 beforeAll(async () => {
   posted = await postedPart()
-  md5 = posted.part.md5.toString('hex')
 })
 
 describe('a receipt', () => {
@@ -31,7 +30,7 @@ describe('a receipt', () => {
 
   test('of a key with characters that XML escapes is read', () => {
     const key = `db1/1/<a&b>'"é`
-    const odd = { ...posted, part: { ...posted.part, key } }
+    const odd = { ...posted, part: { ...part, key } }
     expect(readReceipt(answer(201, body('db1/1/&lt;a&amp;b&gt;&apos;&#34;&#xe9;')), odd).key).toBe(key)
   })
 
