@@ -1,7 +1,8 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { keyholderEnv, postbox, postboxOk, type CommandResult } from './command.js'
-import { scratchDir, startFromDataDir, type PostgresVersion, type SandboxPostgres } from './postgres.js'
+import { freePort } from './ports.js'
+import { SandboxPostgres, scratchDir, type PostgresVersion } from './postgres.js'
 import type { LocalS3 } from './s3/server.js'
 import { until } from './until.js'
 
@@ -34,12 +35,15 @@ export class Restores {
     return directory
   }
 
-  /** Starts a restored directory with plain pg_ctl and nothing but an S3 key in its environment. */
+  /** Starts a restored directory with plain pg_ctl and nothing but an S3 key in its environment. It stays if that fails. */
   async start(dataDir: string): Promise<SandboxPostgres> {
-    const { AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY } = this.env as Record<string, string>
-    const env = { AWS_ACCESS_KEY_ID: AWS_ACCESS_KEY_ID!, AWS_SECRET_ACCESS_KEY: AWS_SECRET_ACCESS_KEY! }
-    const server = await startFromDataDir({ version: this.version, dataDir, settings: { fsync: 'off' }, env })
+    const { s3, version } = this
+    const env = { AWS_ACCESS_KEY_ID: s3.accessKey, AWS_SECRET_ACCESS_KEY: s3.secretKey }
+    const settings = { fsync: 'off' }
+    const socketDir = await scratchDir('socket')
+    const server = new SandboxPostgres(version, dataDir, socketDir, await freePort(), settings, env)
     this.#servers.push(server)
+    await server.start()
     return server
   }
 
