@@ -27,7 +27,7 @@ export function listCommand(): Command {
     .addHelpText('after', help)
     .action(async ({ server, json }: Options) => {
       const homes = await withArchive((archive) => listAll(archive, server ?? null))
-      process.stdout.write(json ? JSON.stringify({ servers: homes }, null, 1) + '\n' : homes.map(describe).join('\n'))
+      process.stdout.write(json ? JSON.stringify({ servers: homes }, null, 1) + '\n' : describeAll(homes))
     })
 }
 
@@ -46,6 +46,10 @@ async function listAll(archive: Archive, asked: string | null): Promise<ListedHo
 }
 
 const HEADINGS = ['backup', 'label', 'state', 'tli', 'size', 'stored', 'start', 'stop', 'restorable from', 'to']
+
+function describeAll(homes: readonly ListedHome[]): string {
+  return homes.length === 0 ? 'no server has stored anything in this bucket\n' : homes.map(describe).join('\n')
+}
 
 function describe(home: ListedHome): string {
   const lines = [`server ${home.server}, system identifier ${home.system_identifier}`]

@@ -2,6 +2,7 @@ import { readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { diffSnapshots, snapshotRows, verifyBackupManifest } from '../sandbox/compare.js'
+import { postboxOk } from '../sandbox/command.js'
 import { ArchiveMaker } from '../sandbox/make-archive.js'
 import { verifyPageChecksums } from '../sandbox/page-checksums.js'
 import {
@@ -94,6 +95,19 @@ describe.each(postgresVersions)('a restore of Postgres %i', (version) => {
     }
     expect(open).toEqual([])
     expect((await stat(dataDir)).mode & 0o777).toBe(0o700)
+  })
+
+  test('reads what was stored first when somebody has stored over every object', async () => {
+    const objects = s3.bucket(bucket)
+    for (const key of objects.keys('db1/')) objects.put(key, Buffer.from('forged'))
+    const recovered = await restores.recover(['--tablespace', `${tablespace.oid}=${await scratchDir('space')}`])
+    expect(diffSnapshots(await snapshotRows(postgres), await snapshotRows(recovered), { recovered: true })).toEqual([])
+    const { servers } = JSON.parse(await postboxOk(['list', '--json'], restores.env)) as {
+      servers: { backups: { state: string; problems: string[] }[] }[]
+    }
+    expect(servers[0]!.backups).toMatchObject([
+      { state: 'restorable', problems: [expect.stringContaining('was stored over')] },
+    ])
   })
 })
 
