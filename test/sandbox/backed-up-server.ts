@@ -109,7 +109,7 @@ export class BackedUpServer {
     const [row] = await this.postgres.query<{ lsn: string }>('select pg_switch_wal()::text lsn')
     await until(`WAL up to ${row!.lsn} is stored`, async () => {
       const [at] = await this.postgres.query<{ stored: boolean }>(
-        "select coalesce(max(flush_lsn) >= $1::pg_lsn, false) stored from pg_stat_replication where application_name = 'postbox'",
+        "select coalesce(max(write_lsn) >= $1::pg_lsn, false) stored from pg_stat_replication where application_name = 'postbox'",
         [row!.lsn],
       )
       return at!.stored
