@@ -40,7 +40,14 @@ export class BackedUpServer {
   ) {}
 
   static async start(options: BackedUpOptions = {}): Promise<BackedUpServer> {
-    const { server = 'db1', versioned = true, tls = false, expires = '12h', workerEnv = {}, ...postgresOptions } = options
+    const {
+      server = 'db1',
+      versioned = true,
+      tls = false,
+      expires = '12h',
+      workerEnv = {},
+      ...postgresOptions
+    } = options
     const s3 = await startS3({ buckets: [{ name: BUCKET, versioned }], tls })
     const postgres = await startPostgres(postgresOptions)
     const backedUp = new BackedUpServer(postgres, s3, server)
