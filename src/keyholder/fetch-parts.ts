@@ -17,7 +17,7 @@ export interface LocatedBackup {
   backupManifest: LocatedPart
 }
 
-const MAX_FETCHED_BYTES = 64 * 1024 * 1024
+const MAX_FETCHED_BYTES = 36 * 1024 * 1024
 const NAMES_SHOWN = 5
 
 /**

@@ -40,7 +40,7 @@ const NEEDED = ['PG_VERSION', 'backup_label', CONTROL_FILE]
 const LEFT_OUT = ['standby.signal', 'recovery.signal']
 
 /** Raw bytes that are being decompressed or wait for their turn. */
-const MAX_RAW_BYTES = 32 * 1024 * 1024
+const MAX_RAW_BYTES = 20 * 1024 * 1024
 const FRAMES_AT_ONCE = 8
 
 /**

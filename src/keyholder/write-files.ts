@@ -14,7 +14,7 @@ export interface WritingFile {
 }
 
 /** Pieces that wait to be written, over all files together. */
-const MAX_WAITING_BYTES = 32 * 1024 * 1024
+const MAX_WAITING_BYTES = 16 * 1024 * 1024
 const MAX_OPEN_FILES = 32
 const NEW_FILE = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL
 
