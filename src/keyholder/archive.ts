@@ -44,7 +44,8 @@ export function openArchive(s3: S3Client, bucket: string, options: ArchiveOption
     for (;;) {
       const command = new ListObjectVersionsCommand({ Bucket: bucket, Prefix: prefix, EncodingType: 'url', ...marker })
       const page = await ask(`listing ${prefix}`, ({ signal }) => s3.send(command, { abortSignal: signal }))
-      yield* pages.add(page)
+      // Ceph lists the marker itself once more in a bucket with versions.
+      for (const object of pages.add(page)) if (object.key !== after) yield object
       if (!page.IsTruncated) return
       marker = {
         KeyMarker: lastKey(page),
