@@ -41,9 +41,10 @@ create or replace function backup._wal_position()
 as $$
     select n.current_lsn, s.slot_name is not null, coalesce(s.active, false), a.application_name, s.wal_status,
            s.safe_wal_size,
-           coalesce(r.flush_lsn, s.restart_lsn),
+           -- Flushed is what the catalog has recorded too; the slot begins there.
+           coalesce(r.write_lsn, s.restart_lsn),
            (case when s.restart_lsn is not null then greatest(n.current_lsn - s.restart_lsn, 0) end)::bigint,
-           r.flush_lag,
+           r.write_lag,
            -- A column of newer versions only.
            (to_jsonb(s) ->> 'inactive_since')::timestamptz
     from (

@@ -12,7 +12,7 @@ export interface WalStreamOptions {
   timeline: number
   /** first byte wanted; the beginning of a segment */
   start: Lsn
-  /** what was reported as stored before: the slot never goes back behind it */
+  /** where the slot stands, which never goes back behind it */
   stored: Lsn
   segmentBytes: number
 }
@@ -45,6 +45,7 @@ export class WalStream {
   readonly #events = new EventQueue<WalEvent>()
   readonly #receiver: WalReceiver
   #stored: Lsn
+  #recorded: Lsn
 
   /**
    * @param buffers of at least one segment each
@@ -57,6 +58,7 @@ export class WalStream {
     onReceived: () => void = () => undefined,
   ) {
     this.#stored = options.stored
+    this.#recorded = options.stored
     const onReplyWanted = () => {
       this.#sendStatus()
     }
@@ -68,10 +70,13 @@ export class WalStream {
     return this.#receiver.unfinished()
   }
 
-  /** Reports what is in the box, never more: the server drops WAL up to it. */
-  reportStored(lsn: Lsn): void {
-    if (lsn <= this.#stored) return
-    this.#stored = lsn
+  /**
+   * Reports what is in the box, never more, and what the catalog knows of that: the server drops WAL up to `recorded`.
+   */
+  reportStored(stored: Lsn, recorded: Lsn = stored): void {
+    if (stored <= this.#stored && recorded <= this.#recorded) return
+    if (stored > this.#stored) this.#stored = stored
+    if (recorded > this.#recorded) this.#recorded = recorded
     this.#sendStatus()
   }
 
@@ -108,8 +113,7 @@ export class WalStream {
 
   #sendStatus(): void {
     if (!this.#receiver.streaming) return
-    const received = this.#receiver.received > this.#stored ? this.#receiver.received : this.#stored
-    this.connection.sendCopyData(standbyStatus(received, this.#stored, new Date()))
+    this.connection.sendCopyData(standbyStatus(this.#stored, this.#recorded, new Date()))
   }
 
   /** At the end of a historic timeline the server answers one row: the next timeline and where it begins. */

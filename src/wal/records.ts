@@ -18,6 +18,7 @@ export interface RecordPlace {
 
 // XLogRecord (src/include/access/xlogrecord.h): total length, xid, previous LSN, info, resource manager, padding, CRC.
 export const RECORD_HEADER_BYTES = 24
+const XID_OFFSET = 4
 
 const align8 = (bytes: number): number => (bytes + 7) & ~7
 
@@ -50,6 +51,18 @@ export function lastWholeRecord(segment: Buffer): number | null {
     if (last !== null) return last
   }
   return null
+}
+
+/** Low 32 bits of the transaction id of each record that begins in the segment, in WAL order; 0 where there is none. */
+export function* recordXids(segment: Buffer): Generator<number> {
+  const header = readSegmentHeader(segment)
+  const pages = Math.ceil(segment.length / header.pageBytes)
+  for (let page = 0; page < pages; page++) {
+    for (const { at } of recordsOnPage(segment, header, page)) {
+      const head = readAcross(segment, header.pageBytes, at, XID_OFFSET + 4)
+      if (head) yield head.readUInt32LE(XID_OFFSET)
+    }
+  }
 }
 
 /** Offset of the first record that begins on the page; null when none does, or the page was never written. */

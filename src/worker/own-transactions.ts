@@ -1,14 +1,17 @@
-import { transactionEnds } from '../wal/commit-times.js'
+import { recordXids } from '../wal/records.js'
 
 /** Enough for every segment that can be on its way. */
 const REMEMBERED = 1000
+
+/** The xid of records that belong to no transaction: checkpoints, hints, what vacuum cleaned up. */
+const NO_TRANSACTION = 0
 
 /**
  * Knows which transactions wrote Postbox's own rows about WAL.
  *
  * Recording a segment writes WAL; with archive_timeout that WAL soon is a segment itself, whose row would be WAL again,
- * for ever. A segment in which nothing but our own rows was committed is therefore recorded together with the next one
- * that holds somebody else's work.
+ * for ever. So would the checkpoint that each row calls for. A segment in which nobody else wrote is therefore recorded
+ * together with the next one that holds somebody else's work.
  */
 export class OwnTransactions {
   readonly #xids = new Set<number>()
@@ -18,13 +21,11 @@ export class OwnTransactions {
     if (this.#xids.size > REMEMBERED) this.#xids.delete(this.#xids.values().next().value!)
   }
 
-  /** Whether all that was committed in the segment is ours; false when nothing was committed at all. */
+  /** Whether no transaction but ours wrote anything in the segment. */
   wroteAllOf(segment: Buffer): boolean {
-    let some = false
-    for (const { xid } of transactionEnds(segment)) {
-      if (!this.#xids.has(xid)) return false
-      some = true
+    for (const xid of recordXids(segment)) {
+      if (xid !== NO_TRANSACTION && !this.#xids.has(xid)) return false
     }
-    return some
+    return true
   }
 }

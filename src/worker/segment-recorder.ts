@@ -1,6 +1,10 @@
 import type { Catalog } from '../catalog/catalog.js'
+import type { Lsn } from '../wal/lsn.js'
 import { OwnTransactions } from './own-transactions.js'
 import type { StoredSegment } from './segment-store.js'
+
+/** The server keeps the WAL of held segments, so that there must be few. An idle server makes two or three. */
+const HELD_AT_MOST = 8
 
 /** Writes the rows of stored segments, so that an idle database settles (own-transactions.ts). */
 export class SegmentRecorder {
@@ -9,6 +13,8 @@ export class SegmentRecorder {
 
   /** whose WAL it is; known once the server was asked */
   systemIdentifier = ''
+  /** called when what was held has its rows */
+  onRecorded: () => void = () => undefined
 
   constructor(readonly catalog: Catalog) {}
 
@@ -16,23 +22,25 @@ export class SegmentRecorder {
     return this.#own.wroteAllOf(segment)
   }
 
-  /** Records the segment and those held before it; holds it when it has nothing but our own rows. */
+  /** Where the first segment begins that is stored and has no row; null when there is none. */
+  get heldFrom(): Lsn | null {
+    return this.#held[0]?.segment.start ?? null
+  }
+
+  /** Records the segment and those held before it; holds it when nobody but us wrote in it. */
   async record(segment: StoredSegment, ownOnly: boolean): Promise<void> {
     this.#held.push(segment)
-    if (!ownOnly) await this.recordHeld()
+    if (!ownOnly || this.#held.length > HELD_AT_MOST) await this.recordHeld()
   }
 
   /** Writes what is held now; nothing happens when nothing is. */
   async recordHeld(): Promise<void> {
-    const segments = this.#held
+    const segments = [...this.#held]
     if (segments.length === 0) return
-    this.#held = []
-    try {
-      this.#own.add(await this.catalog.recordSegments(this.systemIdentifier, segments.map(toRow)))
-    } catch (thrown) {
-      this.#held = [...segments, ...this.#held]
-      throw thrown
-    }
+    this.#own.add(await this.catalog.recordSegments(this.systemIdentifier, segments.map(toRow)))
+    // Others may have come meanwhile, or these may be recorded already: the same row twice is one.
+    this.#held = this.#held.filter((one) => !segments.includes(one))
+    this.onRecorded()
   }
 }
 

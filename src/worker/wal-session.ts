@@ -50,6 +50,8 @@ export class WalSession {
     signal.addEventListener('abort', close, { once: true })
     try {
       signal.throwIfAborted()
+      // What the last session held comes again, but its rows need not wait for that.
+      await this.keeper.recorder.recordHeld()
       this.#server = await identifyServer(this.connection)
       // Before anything else is asked of the box: WAL is kept from now on, even if no grant is there yet.
       const point = await this.#startingPoint()
@@ -99,6 +101,7 @@ export class WalSession {
   /** Streams one timeline; resolves at its end to where the next one begins. */
   async #streamTimeline(point: StreamPoint, signal: AbortSignal): Promise<StreamPoint> {
     const { segmentBytes } = this.#server
+    const { recorder } = this.keeper
     const { slot } = this.keeper.options.settings()
     const atOnce = Math.min(16, Math.max(2, Math.floor(SEGMENT_MEMORY_BYTES / segmentBytes)))
     const buffers = new FramePool(atOnce, segmentBytes)
@@ -107,6 +110,9 @@ export class WalSession {
     }
     const stream = new WalStream(this.connection, { slot, segmentBytes, ...point }, buffers, onReceived)
     const durable = new DurablePosition(point.start)
+    recorder.onRecorded = () => {
+      this.#report(stream, durable)
+    }
     const tails = this.#tailPoster(stream, durable)
     const ending = new AbortController()
     const posting = tails.run(AbortSignal.any([signal, ending.signal]))
@@ -118,6 +124,7 @@ export class WalSession {
       const stored = inOrder(this.#events(stream, point), atOnce, (event) => this.#store(event, buffers, signal))
       return await this.#follow(stored, stream, durable, point)
     } finally {
+      recorder.onRecorded = () => undefined
       ending.abort()
       await posting.catch(() => undefined)
     }
@@ -135,17 +142,27 @@ export class WalSession {
     position.advance(point.timeline, point.start)
     for await (const event of stored) {
       if (event.kind === 'timeline_end') {
+        // The slot moves on to the next timeline, and forgets this one.
+        await recorder.recordHeld()
         const start = segmentStart(event.switchLsn, segmentBytes)
         return { timeline: event.nextTimeline, start, stored: start }
       }
       await recorder.record(event.stored, event.ownOnly)
       durable.storedWhole(event.stored.end)
-      stream.reportStored(durable.lsn)
+      this.#report(stream, durable)
       position.advance(point.timeline, event.stored.end)
       this.onProgress()
       options.log.debug({ segment: segmentName(event.stored.segment, segmentBytes) }, 'stored a segment')
     }
     throw new PostboxError('replication_failed', 'the WAL stream ended', 'Postbox connects again.')
+  }
+
+  /** As written what is stored; as flushed what has its rows too, so that the slot keeps whatever may be recorded yet. */
+  #report(stream: WalStream, { lsn }: DurablePosition): void {
+    const { heldFrom } = this.keeper.recorder
+    // A COMMIT waits for what is flushed, and must not wait for rows.
+    const held = heldFrom !== null && heldFrom < lsn && !this.keeper.options.synchronous()
+    stream.reportStored(lsn, held ? heldFrom : lsn)
   }
 
   #tailPoster(stream: WalStream, durable: DurablePosition): TailPoster {
@@ -159,7 +176,7 @@ export class WalSession {
       unfinished: () => stream.unfinished(),
       onStored: (segment, to) => {
         durable.storedTail(segment, to)
-        stream.reportStored(durable.lsn)
+        this.#report(stream, durable)
         this.onProgress()
       },
     })

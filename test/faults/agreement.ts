@@ -5,6 +5,7 @@ import { parseManifest, type Manifest, type PartEntry } from '../../src/box/mani
 import { decompress } from '../../src/keyholder/zstd.js'
 import type { BackedUpServer } from '../sandbox/backed-up-server.js'
 import type { Version } from '../sandbox/s3/store.js'
+import { recordAllWal } from './observe.js'
 
 const sha256 = (bytes: Buffer): Buffer => createHash('sha256').update(bytes).digest()
 
@@ -21,7 +22,7 @@ export function storedManifests({ bucket }: BackedUpServer): Manifest[] {
  * of WAL are the WAL that is there, and that has no gap.
  */
 export async function disagreements(backedUp: BackedUpServer): Promise<string[]> {
-  await backedUp.storeAllWal()
+  await recordAllWal(backedUp)
   return [...(await wrongObjects(backedUp)), ...wrongManifests(backedUp), ...(await wrongRows(backedUp))]
 }
 
@@ -35,8 +36,8 @@ async function wrongObjects({ bucket }: BackedUpServer): Promise<string[]> {
     for (const version of bucket.versions(key)) {
       if (known.has(version)) continue
       const { bytes } = version
-      // Segments are named by what they hold, everything else by what is stored.
-      const named = parseSegmentKey(key) ? await decompress(bytes!, key) : bytes!
+      // WAL is named by what it holds, everything else by what is stored.
+      const named = /\/(wal|tail)\/.*\.zst$/.test(key) ? await decompress(bytes!, key) : bytes!
       if (sha12(sha256(named)) !== mark) wrong.push(`${key} holds other bytes than it says`)
       else known.add(version)
     }

@@ -47,6 +47,24 @@ test('a segment that was stored and not recorded when the worker was killed is r
   expect(backedUp.bucket.keys().filter((key) => keys.includes(key))).toEqual(keys)
 })
 
+test('a segment that is stored and not recorded is not forgotten by the server', async () => {
+  const { postgres } = backedUp
+  for (const setting of ['wal_keep_size', 'min_wal_size', 'max_wal_size']) {
+    await postgres.query(`alter system set ${setting} = '${setting === 'wal_keep_size' ? 0 : 32}MB'`)
+  }
+  await postgres.query('select pg_reload_conf()')
+  await storeHeldSegment()
+  await backedUp.worker.kill9()
+  for (let n = 0; n < 6; n++) {
+    await postgres.query('insert into t values (2)')
+    await postgres.query('select pg_switch_wal()')
+    await postgres.query('checkpoint')
+  }
+  backedUp.startWorker()
+  await backedUp.storeAllWal()
+  expect((await coverage()).ranges).toBe(1)
+})
+
 test('a worker that is stopped leaves no segment unrecorded', async () => {
   await storeHeldSegment()
   const before = await coverage()

@@ -73,7 +73,8 @@ describe('a base backup whose worker is killed', () => {
   test('fails as worker_lost when that happens in each of its attempts', async () => {
     await backedUp.postgres.query("select backup.configure('job_max_attempts', '2')")
     const jobId = await backedUp.startBase()
-    for (const _ of [1, 2]) await killAt(hold(backedUp.s3, 'before-store', { key: /\/base\/[^/]+\/base\// }))
+    for (let attempt = 1; attempt <= 2; attempt++)
+      await killAt(hold(backedUp.s3, 'before-store', { key: /\/base\/[^/]+\/base\// }))
     expect(await backedUp.ended(jobId)).toMatchObject({ state: 'failed', attempts: 2, error_code: 'worker_lost' })
     await backedUp.postgres.query("select backup.configure('job_max_attempts', null)")
     expect(await disagreements(backedUp)).toEqual([])

@@ -40,7 +40,14 @@ export class BackedUpServer {
   ) {}
 
   static async start(options: BackedUpOptions = {}): Promise<BackedUpServer> {
-    const { server = 'db1', versioned = true, tls = false, expires = '12h', workerEnv = {}, ...postgresOptions } = options
+    const {
+      server = 'db1',
+      versioned = true,
+      tls = false,
+      expires = '12h',
+      workerEnv = {},
+      ...postgresOptions
+    } = options
     const s3 = await startS3({ buckets: [{ name: BUCKET, versioned }], tls })
     const postgres = await startPostgres(postgresOptions)
     const backedUp = new BackedUpServer(postgres, s3, server)
@@ -109,7 +116,7 @@ export class BackedUpServer {
     const [row] = await this.postgres.query<{ lsn: string }>('select pg_switch_wal()::text lsn')
     await until(`WAL up to ${row!.lsn} is stored`, async () => {
       const [at] = await this.postgres.query<{ stored: boolean }>(
-        "select coalesce(max(flush_lsn) >= $1::pg_lsn, false) stored from pg_stat_replication where application_name = 'postbox'",
+        "select coalesce(max(write_lsn) >= $1::pg_lsn, false) stored from pg_stat_replication where application_name = 'postbox'",
         [row!.lsn],
       )
       return at!.stored
