@@ -12,12 +12,19 @@ import { PostboxError } from '../errors.js'
 import type { Secret } from '../secret.js'
 import { ReplicationConnection } from '../source/replication-connection.js'
 import { identifyServer, type ServerIdentity } from '../source/server-identity.js'
-import { formatLsn } from '../wal/lsn.js'
+import { formatLsn, type Lsn } from '../wal/lsn.js'
 import { BackupCopy, type CopiedBackup } from './base-backup-copy.js'
 import { jobCanceled } from './job-canceled.js'
 import type { JobProgress } from './job-progress.js'
 import { PartUploader } from './part-uploader.js'
-import type { WalKeeper } from './wal-keeper.js'
+
+/** What a backup must know of the WAL that is stored beside it. */
+export interface WalPosition {
+  /** Resolves once the slot keeps WAL: what is written from then on will be stored. */
+  slotReady(signal: AbortSignal): Promise<void>
+  /** Resolves when WAL up to `lsn` is in the box and its rows are in the catalog. */
+  stored(timeline: number, lsn: Lsn, signal: AbortSignal): Promise<void>
+}
 
 export interface BaseBackupContext {
   databaseUrl: Secret
@@ -25,7 +32,7 @@ export interface BaseBackupContext {
   box: Box
   grant: () => Grant
   settings: Settings
-  wal: WalKeeper
+  wal: WalPosition
   /** frames compressed at once */
   threads: number
   log: Logger

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import type { Grant } from '../box/grant.js'
 import { checkGrant } from '../box/grant-check.js'
@@ -6,7 +7,6 @@ import type { Catalog } from '../catalog/catalog.js'
 import { asPostboxError, PostboxError } from '../errors.js'
 import type { Secret } from '../secret.js'
 import { Backoff } from './backoff.js'
-import { setTimeout as delay } from 'node:timers/promises'
 
 /** An issuer may be away for as long as a grant lasts; asking every hour keeps most of that in hand. */
 const REFRESH_EVERY_MS = 3_600_000
@@ -17,6 +17,8 @@ export interface GrantKeeperOptions {
   issuer: { url: string; token: Secret } | null
   ca: string | undefined
   log: Logger
+  /** another grant is in use now */
+  onChange: () => void
 }
 
 /** Keeps the grant in use: from the issuer every hour, or what backup.install_grant() kept. */
@@ -38,7 +40,7 @@ export class GrantKeeper {
   /** Reads the newest grant of the catalog; keeps the one in use when that is as new. */
   async load(): Promise<void> {
     const kept = await this.options.catalog.currentGrant()
-    if (kept && (!this.#grant || kept.expires_at > this.#grant.expires_at)) this.#grant = kept
+    if (kept && (!this.#grant || kept.expires_at > this.#grant.expires_at)) this.#use(kept)
   }
 
   /** Looks for a newer grant than the one in use, at the issuer or in the catalog. Resolves to whether there is one. */
@@ -77,7 +79,12 @@ export class GrantKeeper {
     const grant = checkGrant(answer, this.#grant?.server ?? null, new Date())
     // Kept in the catalog too, so that a worker that starts while the issuer is away has it.
     await catalog.installGrant(grant)
-    this.#grant = grant
+    this.#use(grant)
     log.info({ server: grant.server, expiresAt: grant.expires_at }, 'got a grant')
+  }
+
+  #use(grant: Grant): void {
+    this.#grant = grant
+    this.options.onChange()
   }
 }

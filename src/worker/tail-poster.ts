@@ -19,8 +19,10 @@ export interface TailPosterOptions {
   intervalMs: () => number
   /** the segment under way */
   unfinished: () => UnfinishedSegment | null
+  /** looks at a segment's bytes so far, of which the end is posted next; only valid during the call */
+  inspect: (bytes: Buffer) => void
   /** the segment that begins at `segment` is stored up to `to` */
-  onStored: (segment: Lsn, to: Lsn) => void
+  onStored: (segment: Lsn, to: Lsn) => Promise<void>
 }
 
 /** No bytes come for as long as the server is idle. */
@@ -58,21 +60,22 @@ export class TailPoster {
   }
 
   /** What is not posted yet of the segment under way, or null. */
-  #next(): { segment: UnfinishedSegment['segment']; from: Lsn; to: Lsn; raw: Buffer } | null {
+  #next(): (UnfinishedSegment & { from: Lsn; to: Lsn; raw: Buffer }) | null {
     const unfinished = this.options.unfinished()
     if (!unfinished) return null
     const { segment, bytes } = unfinished
     const to = segment.start + BigInt(bytes.length)
     const from = this.#postedTo > segment.start ? this.#postedTo : segment.start
-    return to > from ? { segment, from, to, raw: bytes.subarray(Number(from - segment.start)) } : null
+    return to > from ? { segment, bytes, from, to, raw: bytes.subarray(Number(from - segment.start)) } : null
   }
 
   async #post(signal: AbortSignal): Promise<void> {
     const next = this.#next()
     // The segment may have become whole meanwhile.
     if (!next) return
-    const { home, segmentBytes, box, compressionLevel, onStored } = this.options
+    const { home, segmentBytes, box, compressionLevel, inspect, onStored } = this.options
     const { segment, from, to } = next
+    inspect(next.bytes)
     // The buffer is reused as soon as the segment is whole.
     const raw = Buffer.from(next.raw)
     const key = tailKey(home, segment, segmentBytes, from, to, createHash('sha256').update(raw).digest())
@@ -80,6 +83,6 @@ export class TailPoster {
     await box.post({ ...createPart(key, chunks, 'application/zstd'), urgent: true }, signal)
     this.#postedTo = to
     this.#pace.posted(performance.now(), raw.length)
-    onStored(segment.start, to)
+    await onStored(segment.start, to)
   }
 }

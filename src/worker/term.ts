@@ -1,31 +1,38 @@
 import type { Logger } from 'pino'
-import type { Catalog } from '../catalog/catalog.js'
+import type { Throttle } from '../box/throttle.js'
+import type { Catalog, ClaimedJob } from '../catalog/catalog.js'
 import type { Settings } from '../catalog/settings.js'
+import type { LogLevel } from '../config.js'
 import type { Secret } from '../secret.js'
 import { version } from '../version.js'
 import { GrantKeeper } from './grant-keeper.js'
+import { JobLauncher } from './job-launcher.js'
 import { JobRunner } from './job-runner.js'
-import { LiveBox } from './live-box.js'
+import { openBox } from './open-box.js'
 import { SynchronousWatch } from './synchronous-watch.js'
 import { WalKeeper } from './wal-keeper.js'
 
 export interface WorkerOptions {
   databaseUrl: Secret
   issuer: { url: string; token: Secret } | null
-  /** PEM of a certificate authority for box and issuer, beside the usual ones */
+  /** PEM of the certificates to trust for box and issuer, in place of the public ones */
   ca: string | undefined
   /** frames compressed at once */
   threads: number
   log: Logger
 }
 
+/** WAL has connections of its own, so that a base backup never makes it wait. */
+const WAL_CONNECTIONS = 4
+
 /** All that a worker does while it holds the worker lock: grants, WAL and jobs, side by side. */
 export class Term {
   readonly #grants: GrantKeeper
-  readonly #box: LiveBox
+  readonly #box: ReturnType<typeof openBox>
   readonly #wal: WalKeeper
   readonly #watch: SynchronousWatch
   readonly #runner: JobRunner
+  readonly #launcher: JobLauncher
   #settings: Settings
 
   private constructor(
@@ -36,14 +43,21 @@ export class Term {
   ) {
     const { databaseUrl, issuer, ca, log } = options
     this.#settings = settings
-    this.#grants = new GrantKeeper({ catalog, issuer, ca, log })
     const live = () => this.#settings
-    this.#box = new LiveBox({ grants: this.#grants, settings: live, ca, signal: ending.signal, catalog, log })
-    const server = () => this.#grants.current().server
+    const onChange = () => {
+      this.#launcher.tell({ kind: 'grant', grant: this.#grants.current() })
+    }
+    this.#grants = new GrantKeeper({ catalog, issuer, ca, log, onChange })
+    const grant = () => this.#grants.current()
+    const refresh = (signal: AbortSignal) => this.#grants.refresh(signal)
+    const throttle = this.#walThrottle()
+    this.#box = openBox({ grant, refresh, connections: WAL_CONNECTIONS, throttle, ca, catalog })
     this.#watch = new SynchronousWatch(catalog)
     const synchronous = () => this.#watch.synchronous
-    this.#wal = new WalKeeper({ databaseUrl, catalog, box: this.#box.forWal, server, settings: live, synchronous, log })
-    this.#runner = new JobRunner({ catalog, log, context: () => this.#jobContext() })
+    const server = () => grant().server
+    this.#wal = new WalKeeper({ databaseUrl, catalog, box: this.#box, server, settings: live, synchronous, log })
+    this.#launcher = new JobLauncher({ wal: this.#wal, refreshGrant: refresh, grant })
+    this.#runner = new JobRunner({ catalog, log, runJob: (job, signal) => this.#runJob(job, signal) })
   }
 
   /** Takes over the catalog: what a dead worker left running goes back to the queue. The lock must be held. */
@@ -58,7 +72,7 @@ export class Term {
   /** A NOTIFY came. What it says is looked up, never believed. */
   notice(payload: string): void {
     if (payload === 'job') this.#runner.wake()
-    else if (payload === 'cancel') this.#runner.checkCanceled()
+    else if (payload === 'cancel') this.#launcher.tell({ kind: 'check_canceled' })
     else if (payload === 'setting') this.#orEnd(this.#readSettings())
     else if (payload === 'grant') this.#orEnd(this.#grants.load())
   }
@@ -68,7 +82,7 @@ export class Term {
     const parts = [this.#grants, this.#wal, this.#runner, this.#watch].map((part) => part.run(signal))
     for (const part of parts) this.#orEnd(part)
     await Promise.allSettled(parts)
-    await this.#box.close()
+    await this.#box[Symbol.asyncDispose]()
   }
 
   #orEnd(part: Promise<void>): void {
@@ -79,21 +93,34 @@ export class Term {
 
   async #readSettings(): Promise<void> {
     this.#settings = await this.catalog.settings()
-    this.#box.applySettings()
+    this.#launcher.tell({ kind: 'rate', bytesPerSecond: this.#settings.upload_rate_limit })
   }
 
-  async #jobContext(): Promise<Awaited<ReturnType<JobRunner['options']['context']>>> {
+  /** Each in a thread of its own, so that WAL never waits for one. */
+  async #runJob(job: ClaimedJob, signal: AbortSignal): Promise<void> {
     await this.#readSettings()
-    const { databaseUrl, threads, log } = this.options
-    return {
-      databaseUrl,
-      catalog: this.catalog,
-      box: this.#box.forJobs,
-      grant: () => this.#grants.current(),
-      settings: this.#settings,
-      wal: this.#wal,
+    const { databaseUrl, ca, threads, log } = this.options
+    const data = {
+      job,
+      databaseUrl: databaseUrl.reveal(),
+      ca,
       threads,
-      log,
+      logLevel: log.level as LogLevel,
+      settings: this.#settings,
+      grant: this.#grants.current(),
+    }
+    await this.#launcher.run(data, signal)
+  }
+
+  /** WAL is never slowed; the job under way, which shares the line, makes up for it. */
+  #walThrottle(): Throttle {
+    return {
+      bytesPerSecond: 0,
+      setRate: () => undefined,
+      take: (bytes) => {
+        if (this.#settings.upload_rate_limit > 0) this.#launcher.tell({ kind: 'debit', bytes })
+        return Promise.resolve()
+      },
     }
   }
 }

@@ -166,7 +166,9 @@ export class WalSession {
   }
 
   #tailPoster(stream: WalStream, durable: DurablePosition): TailPoster {
-    const { box, settings, synchronous } = this.keeper.options
+    const { options, recorder } = this.keeper
+    const { box, settings, synchronous } = options
+    let othersWrite = false
     return new TailPoster({
       home: this.#home,
       segmentBytes: this.#server.segmentBytes,
@@ -174,8 +176,13 @@ export class WalSession {
       compressionLevel: () => settings().compression_level,
       intervalMs: () => (synchronous() ? 0 : settings().wal_interval * 1000),
       unfinished: () => stream.unfinished(),
-      onStored: (segment, to) => {
+      inspect: (bytes) => {
+        othersWrite = recorder.heldFrom !== null && !recorder.wroteAllOf(bytes)
+      },
+      onStored: async (segment, to) => {
         durable.storedTail(segment, to)
+        // What others wrote must not look unsafe for the sake of rows.
+        if (othersWrite) await recorder.recordHeld()
         this.#report(stream, durable)
         this.onProgress()
       },

@@ -1,0 +1,50 @@
+import type { Box } from '../box/box.js'
+import type { Grant } from '../box/grant.js'
+import { createHttpBox } from '../box/http-box.js'
+import { refreshing } from '../box/refreshing.js'
+import { retrying } from '../box/retrying.js'
+import type { Throttle } from '../box/throttle.js'
+import type { Catalog } from '../catalog/catalog.js'
+import { asPostboxError } from '../errors.js'
+
+export interface OpenBoxOptions {
+  /** throws `grant_missing` */
+  grant: () => Grant
+  refresh: (signal: AbortSignal) => Promise<boolean>
+  connections: number
+  throttle: Throttle
+  ca: string | undefined
+  /** where trouble is shown */
+  catalog: Catalog
+}
+
+/** The box as the worker uses it: tries again, with a newer grant where that may help, and says what troubles it. */
+export function openBox(options: OpenBoxOptions): Box & AsyncDisposable {
+  const { grant, refresh, connections, throttle, ca, catalog } = options
+  const http = createHttpBox({ grant, connections, throttle, ...(ca === undefined ? {} : { ca }) })
+  const box = reporting(retrying(refreshing(http, refresh)), catalog)
+  return { ...box, [Symbol.asyncDispose]: () => http.close() }
+}
+
+/** What the box last failed with stands in backup.checks until it works again. */
+function reporting(inner: Box, catalog: Catalog): Box {
+  let reported = false
+  return {
+    post: async (part, signal) => {
+      try {
+        const receipt = await inner.post(part, signal)
+        if (reported) {
+          reported = false
+          await catalog.reportProblem('box', null).catch(() => undefined)
+        }
+        return receipt
+      } catch (thrown) {
+        if (!signal.aborted) {
+          reported = true
+          await catalog.reportProblem('box', asPostboxError(thrown)).catch(() => undefined)
+        }
+        throw thrown
+      }
+    },
+  }
+}
