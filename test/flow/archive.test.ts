@@ -5,9 +5,11 @@ import { listHome } from '../../src/keyholder/list-server.js'
 import { backups, readBackup, servers, systemIdentifiers } from '../../src/keyholder/stored-backups.js'
 import { findSegment, walSegments } from '../../src/keyholder/stored-wal.js'
 import { formatLsn } from '../../src/wal/lsn.js'
+import { segmentName } from '../../src/wal/segment.js'
 import type { FaultRule } from '../sandbox/s3/faults.js'
 import { startS3, type LocalS3 } from '../sandbox/s3/server.js'
-import { clientOf, SyntheticArchive } from '../sandbox/synthetic-archive.js'
+import { sdkClient } from '../sandbox/s3/test-grant.js'
+import { SyntheticArchive } from '../sandbox/synthetic-archive.js'
 
 let s3: LocalS3
 let client: S3Client
@@ -16,7 +18,7 @@ const undo: (() => void)[] = []
 
 beforeAll(async () => {
   s3 = await startS3({ buckets: [{ name: 'versioned', versioned: true }, { name: 'plain' }] })
-  client = clientOf(s3)
+  client = sdkClient(s3)
 })
 
 afterEach(() => {
@@ -191,7 +193,7 @@ describe('an archive that fails', () => {
   })
 
   test('refuses a wrong key and an unknown bucket for real', async () => {
-    const wrong = clientOf({ ...s3, secretKey: 'wrong' })
+    const wrong = sdkClient({ ...s3, secretKey: 'wrong' })
     await expect(all(openArchive(wrong, 'plain').list(''))).rejects.toThrow(/SignatureDoesNotMatch/)
     wrong.destroy()
     await expect(all(open('nowhere').list(''))).rejects.toThrow(/no such bucket/)
@@ -261,7 +263,10 @@ describe('the list of a server', () => {
   test('costs requests by backups and not by segments', async () => {
     const made = fresh()
     made.backup(BACKUP)
-    made.segments(1, '0/100000', formatLsn(1_500n * 1024n * 1024n))
+    for (let at = 1n; at < 1_500n; at++) {
+      const name = segmentName({ timeline: 1, start: at * 1024n * 1024n }, made.segmentBytes)
+      s3.bucket('versioned').put(`${made.walPrefix(1)}${name}-0123456789ab.zst`, Buffer.from('listed and never read'))
+    }
     made.segment(1, formatLsn(1_500n * 1024n * 1024n), ['2026-11-22T11:00:00Z'])
     const before = s3.requests.length
     const [backup] = (await listHome(open(), made.home)).backups

@@ -5,7 +5,8 @@ import { planRestore, type RestorePlan, type RestoreRequest } from '../../src/ke
 import { parseTarget } from '../../src/keyholder/target.js'
 import { formatLsn } from '../../src/wal/lsn.js'
 import { startS3, type LocalS3 } from '../sandbox/s3/server.js'
-import { clientOf, SyntheticArchive } from '../sandbox/synthetic-archive.js'
+import { sdkClient } from '../sandbox/s3/test-grant.js'
+import { SyntheticArchive } from '../sandbox/synthetic-archive.js'
 
 let s3: LocalS3
 let client: S3Client
@@ -15,7 +16,7 @@ let count = 0
 
 beforeAll(async () => {
   s3 = await startS3({ buckets: [{ name: 'b', versioned: true }] })
-  client = clientOf(s3)
+  client = sdkClient(s3)
   archive = openArchive(client, 'b')
 })
 

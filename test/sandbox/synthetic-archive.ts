@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto'
 import { zstdCompressSync } from 'node:zlib'
-import { S3Client } from '@aws-sdk/client-s3'
 import {
   backupManifestKey,
   formatBackupId,
@@ -13,7 +12,6 @@ import { formatManifest, type Manifest } from '../../src/box/manifest.js'
 import { formatLsn, parseLsn } from '../../src/wal/lsn.js'
 import { formatTimeline, segmentStart } from '../../src/wal/segment.js'
 import { makeSegment } from './make-wal.js'
-import type { LocalS3 } from './s3/server.js'
 import type { Bucket, Version } from './s3/store.js'
 
 const MB = 1024 * 1024
@@ -120,17 +118,4 @@ export class SyntheticArchive {
     this.bucket.put(name, stored)
     return { key: name, bytes: stored.length, sha256: sha256(stored).toString('hex'), raw_bytes: raw.length }
   }
-}
-
-/** The SDK's client for a local S3. The caller destroys it. */
-export function clientOf({ endpoint, region, accessKey, secretKey }: LocalS3): S3Client {
-  return new S3Client({
-    endpoint,
-    region,
-    forcePathStyle: true,
-    credentials: { accessKeyId: accessKey, secretAccessKey: secretKey },
-    requestChecksumCalculation: 'WHEN_REQUIRED',
-    responseChecksumValidation: 'WHEN_REQUIRED',
-    maxAttempts: 1,
-  })
 }
