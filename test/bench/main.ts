@@ -1,6 +1,7 @@
 import { cpus, totalmem } from 'node:os'
 import { parseArgs } from 'node:util'
 import { benchBase } from './base.js'
+import { benchWal } from './wal.js'
 import { writeReport, type BenchResult } from './report.js'
 
 export interface BenchOptions {
@@ -8,7 +9,7 @@ export interface BenchOptions {
   gigabytes: number
 }
 
-const benches: Record<string, (options: BenchOptions) => Promise<BenchResult>> = { base: benchBase }
+const benches: Record<string, (options: BenchOptions) => Promise<BenchResult>> = { base: benchBase, wal: benchWal }
 
 /** `npm run bench -- NAME [--runs N] [--gigabytes N] [--json]`: prints ratios against the peer of the same run. */
 async function main(): Promise<void> {

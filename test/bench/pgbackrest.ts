@@ -66,6 +66,11 @@ export async function setUpPgBackRest(
   return directory
 }
 
+/** The archive_command of asynchronous archiving, whose processes run as the server's user. */
+export function archivePushCommand(directory: string): string {
+  return `pgbackrest --config=${join(directory, 'pgbackrest.conf')} --stanza=main --archive-async archive-push %p`
+}
+
 /** One full backup. Seconds of wall time and the most memory of all its processes together. */
 export async function pgBackRestBackup(directory: string): Promise<{ seconds: number; peakBytes: number }> {
   const began = performance.now()
