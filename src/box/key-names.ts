@@ -44,8 +44,9 @@ export function segmentKey(home: Home, segment: Segment, segmentBytes: number, r
 /** LSN in a key: 16 hex digits, so that names sort by it and hold no slash. */
 const lsnDigits = (lsn: Lsn): string => lsn.toString(16).toUpperCase().padStart(16, '0')
 
+export const tailsPrefix = (home: Home): string => `${homePrefix(home)}tail/`
 export const tailPrefix = (home: Home, timeline: number, segment: string): string =>
-  `${homePrefix(home)}tail/${formatTimeline(timeline)}/${segment}/`
+  `${tailsPrefix(home)}${formatTimeline(timeline)}/${segment}/`
 
 /** The bytes `from` up to `to` of an unfinished segment; `raw` is their SHA-256 before compression. */
 export function tailKey(home: Home, segment: Segment, segmentBytes: number, from: Lsn, to: Lsn, raw: Buffer): string {

@@ -1,9 +1,11 @@
 import { rename, rm, writeFile } from 'node:fs/promises'
 import type { Home } from '../box/key-names.js'
 import { PostboxError } from '../errors.js'
+import { formatLsn } from '../wal/lsn.js'
 import { checkSegment, readSegmentHeader } from '../wal/page.js'
 import { parseSegmentName } from '../wal/segment.js'
 import type { Archive } from './archive.js'
+import { readTails } from './stored-tails.js'
 import { findSegment, hasAnything, readHistory, readSegment, type StoredSegment } from './stored-wal.js'
 
 const HISTORY = /^([0-9A-F]{8})\.history$/
@@ -11,6 +13,9 @@ const SEGMENT = /^[0-9A-F]{24}$/
 
 /**
  * Puts a WAL file where Postgres wants it. Returns its size, or null when the archive surely does not have it.
+ *
+ * A segment that is not stored whole is joined from its tails, zeros behind them. To a recovery that is the end of WAL; a
+ * standby asks for it again, and then gets more.
  *
  * Names are matched whole: `.backup` and `.partial` files are never in the archive. Throws for all else, a damaged
  * object and an archive without anything of this server included: Postgres must not take those for the end of WAL.
@@ -44,6 +49,19 @@ async function readWalFile(archive: Archive, home: Home, name: string, warn: (te
   const history = HISTORY.exec(name)
   if (history) return readHistory(archive, home, Number.parseInt(history[1]!, 16))
   if (!SEGMENT.test(name)) return null
+  const whole = await readWhole(archive, home, name, warn)
+  if (whole) return whole
+  const partial = await readTails(archive, home, name, warn)
+  // It may have become whole meanwhile, and its tails pruned: then Postgres must not take their end for the end of WAL.
+  const wholeNow = await readWhole(archive, home, name, warn)
+  if (wholeNow || !partial) return wholeNow
+  if (partial.stored.length < partial.padded.length) {
+    warn(`${name} is not stored whole; its tails hold it up to ${formatLsn(partial.end)}`)
+  }
+  return partial.padded
+}
+
+async function readWhole(archive: Archive, home: Home, name: string, warn: (text: string) => void) {
   const segment = await findSegment(archive, home, name)
   if (!segment) return null
   for (const key of segment.rivals) warn(`${key} claims ${name} with other bytes; taking ${segment.object.key}`)

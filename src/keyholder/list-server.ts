@@ -65,6 +65,7 @@ export async function listHome(archive: Archive, home: Home): Promise<ListedHome
     else listed.push(listBroken(backup))
   }
   for (const key of wal.rivals) problems.push(`${key} claims a segment that was stored before with other bytes`)
+  problems.push(...wal.tailProblems)
   return { server: home.server, system_identifier: home.systemIdentifier, backups: listed, wal_gaps, problems }
 }
 
@@ -188,9 +189,8 @@ async function gaps(wal: WalMap, oldest: Lsn, problems: string[]): Promise<Liste
     if (timeline > 1 && !(await wal.history(timeline).catch((thrown: unknown) => tolerated(thrown)))) {
       problems.push(`timeline ${timeline} has WAL, but its history is not stored`)
     }
-    const runs = (await wal.runs(timeline, 0n)).filter((run) => run.to > oldest)
-    for (const [index, run] of runs.slice(1).entries()) {
-      found.push({ timeline, from_lsn: formatLsn(runs[index]!.to), to_lsn: formatLsn(run.from) })
+    for (const gap of await wal.gaps(timeline, oldest)) {
+      found.push({ timeline, from_lsn: formatLsn(gap.from), to_lsn: formatLsn(gap.to) })
     }
   }
   return found

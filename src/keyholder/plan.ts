@@ -51,6 +51,7 @@ export async function planRestore(archive: Archive, request: RestoreRequest): Pr
   if (!found) throw await search.failure()
   const { backup, wal, route } = found
   const end = await checkReachable(wal, route, backup.manifest, request, notes)
+  notes.push(...wal.tailProblems)
   const { target, lastCommitMicros } = end
   const { inclusive } = request
   return { home, backup, target, inclusive, timeline: route.target, reachableLsn: route.end, lastCommitMicros, notes }

@@ -4,6 +4,7 @@ import {
   parseHistoryKey,
   parseSegmentKey,
   sha12,
+  tailsPrefix,
   timelinePrefix,
   walPrefix,
   type Home,
@@ -77,13 +78,15 @@ export async function readSegment(archive: Archive, segment: StoredSegment): Pro
   return raw
 }
 
-/** Timelines that have WAL in the archive, ascending. */
+/** Timelines that have WAL in the archive, be it the tails of a first segment, ascending. */
 export async function walTimelines(archive: Archive, home: Home): Promise<number[]> {
-  const timelines: number[] = []
-  for await (const folder of archive.folders(walPrefix(home))) {
-    if (/^[0-9A-F]{8}$/.test(folder)) timelines.push(Number.parseInt(folder, 16))
+  const timelines = new Set<number>()
+  for (const prefix of [walPrefix(home), tailsPrefix(home)]) {
+    for await (const folder of archive.folders(prefix)) {
+      if (/^[0-9A-F]{8}$/.test(folder)) timelines.add(Number.parseInt(folder, 16))
+    }
   }
-  return timelines.sort((a, b) => a - b)
+  return [...timelines].sort((a, b) => a - b)
 }
 
 /** Bytes of a timeline's `.history` file, or null when the archive does not have it. */
@@ -104,7 +107,8 @@ export async function hasAnything(archive: Archive, home: Home): Promise<boolean
   return !(await archive.list(homePrefix(home)).next()).done
 }
 
-function checkMark(key: string, raw: Buffer, mark: string): void {
+/** Throws `object_damaged` when raw bytes are not those that the key of a piece of WAL was named by. */
+export function checkMark(key: string, raw: Buffer, mark: string): void {
   if (sha12(createHash('sha256').update(raw).digest()) === mark) return
   throw new PostboxError(
     'object_damaged',

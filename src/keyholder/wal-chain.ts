@@ -2,7 +2,7 @@ import type { Lsn } from '../wal/lsn.js'
 import { segmentName, segmentStart, type Segment } from '../wal/segment.js'
 import type { TimelineSwitch } from '../wal/timeline-history.js'
 
-/** Stored WAL of one timeline without a gap: `from` up to, and without, `to`. Both are segment borders. */
+/** Whole segments of one timeline without a gap: `from` up to, and without, `to`. */
 export interface WalRun {
   from: Lsn
   to: Lsn
@@ -38,6 +38,17 @@ export class RunBuilder {
     if (last?.to === start) last.to = end
     else if (!last || start > last.to) this.runs.push({ from: start, to: end })
   }
+}
+
+/** Adds a segment that lies anywhere to runs in order. */
+export function addSegment(runs: WalRun[], start: Lsn, segmentBytes: number): void {
+  const end = start + BigInt(segmentBytes)
+  let at = runs.findIndex((run) => run.to >= start)
+  if (at < 0) at = runs.length
+  const joins = runs.filter((run) => run.to >= start && run.from <= end)
+  const from = joins[0] && joins[0].from < start ? joins[0].from : start
+  const last = joins.at(-1)
+  runs.splice(at, joins.length, { from, to: last && last.to > end ? last.to : end })
 }
 
 /**
