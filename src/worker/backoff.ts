@@ -15,10 +15,15 @@ export class Backoff {
     this.#nextMs = this.firstMs
   }
 
-  /** Waits its turn; returns at once when `signal` is aborted. `atLeastMs` is what the other side asked for. */
-  async wait(signal: AbortSignal, atLeastMs = 0): Promise<void> {
+  /** Milliseconds to wait now. `atLeastMs` is what the other side asked for. */
+  next(atLeastMs = 0): number {
     const ms = Math.max(this.#nextMs, atLeastMs)
     this.#nextMs = Math.min(this.#nextMs * 2, this.longestMs)
-    await delay(ms, undefined, { signal }).catch(() => undefined)
+    return ms
+  }
+
+  /** Waits its turn; returns at once when `signal` is aborted. */
+  async wait(signal: AbortSignal, atLeastMs = 0): Promise<void> {
+    await delay(this.next(atLeastMs), undefined, { signal }).catch(() => undefined)
   }
 }
