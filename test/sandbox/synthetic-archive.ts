@@ -7,9 +7,10 @@ import {
   manifestKey,
   partKey,
   segmentKey,
+  tailKey,
 } from '../../src/box/key-names.js'
 import { formatManifest, type Manifest } from '../../src/box/manifest.js'
-import { formatLsn, parseLsn } from '../../src/wal/lsn.js'
+import { formatLsn, parseLsn, type Lsn } from '../../src/wal/lsn.js'
 import { formatTimeline, segmentStart } from '../../src/wal/segment.js'
 import { makeSegment } from './make-wal.js'
 import type { Bucket, Version } from './s3/store.js'
@@ -82,14 +83,28 @@ export class SyntheticArchive {
   /** Stores the segment that begins at `lsn`, with commits at these times. Returns its key. */
   segment(timeline: number, lsn: string, commits: readonly string[] = [], given: Partial<Version> = {}): string {
     const start = segmentStart(parseLsn(lsn), MB)
-    const raw = makeSegment({
-      timeline,
-      lsn: start,
-      segmentBytes: MB,
-      systemIdentifier: this.home.systemIdentifier,
-      commits: commits.map((one) => BigInt(Date.parse(one)) * 1000n),
-    })
+    const raw = this.#raw(timeline, start, commits)
     const key = segmentKey(this.home, { timeline, start }, MB, sha256(raw))
+    this.bucket.put(key, zstdCompressSync(raw), given)
+    return key
+  }
+
+  /**
+   * Stores the beginning of the segment that begins at `lsn` as tails that end at these offsets, and no more of it.
+   * Returns their keys.
+   */
+  tails(timeline: number, lsn: string, ends: readonly number[], commits: readonly string[] = []): string[] {
+    const start = segmentStart(parseLsn(lsn), MB)
+    const raw = this.#raw(timeline, start, commits)
+    return ends.map((end, index) =>
+      this.tail(timeline, start, raw.subarray(ends[index - 1] ?? 0, end), ends[index - 1]),
+    )
+  }
+
+  /** Stores some bytes of the segment that begins at `start`, from an offset on. Returns the key. */
+  tail(timeline: number, start: Lsn, raw: Buffer, offset = 0, given: Partial<Version> = {}): string {
+    const from = start + BigInt(offset)
+    const key = tailKey(this.home, { timeline, start }, MB, from, from + BigInt(raw.length), sha256(raw))
     this.bucket.put(key, zstdCompressSync(raw), given)
     return key
   }
@@ -110,6 +125,16 @@ export class SyntheticArchive {
   /** Prefix of a timeline's segments. */
   walPrefix(timeline: number): string {
     return `${this.server}/${this.home.systemIdentifier}/wal/${formatTimeline(timeline)}/`
+  }
+
+  #raw(timeline: number, lsn: Lsn, commits: readonly string[]): Buffer {
+    return makeSegment({
+      timeline,
+      lsn,
+      segmentBytes: MB,
+      systemIdentifier: this.home.systemIdentifier,
+      commits: commits.map((one) => BigInt(Date.parse(one)) * 1000n),
+    })
   }
 
   #put(raw: Buffer, key: (stored: Buffer) => string) {
