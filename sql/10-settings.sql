@@ -15,6 +15,10 @@ as $$
             'Ceiling for uploads of a backup; 0 is none. WAL never waits for it.'),
         ('wal_interval', '00:00:01', 'interval',
             'Least time between two posts of the unfinished segment; longer while little is written.'),
+        ('wal_keep_limit', '0', 'bytes',
+            'WAL that the slot may keep, from 1MB, while the box takes nothing: with more the worker gives the slot up, '
+            'which leaves a gap. 0 is no limit: WAL is kept until the disk is full.'),
+        ('base_after_gap', 'on', 'on or off', 'Whether a base backup is started by itself when WAL was lost.'),
         ('job_max_attempts', '3', 'attempts', 'How often a job is begun before it counts as failed, 1 to 100.'),
         ('base_max_age', '8 days', 'interval', 'backup.checks warns when the newest base backup is older.'),
         ('wal_max_delay', '00:05:00', 'interval',
@@ -133,6 +137,29 @@ $$;
 
 comment on function backup._check_name(text, text, text, text) is 'A name that keeps its rule, or PB001.';
 
+create or replace function backup._check_switch(
+    setting text,
+    value text
+)
+    -- on or off
+    returns text
+    language plpgsql
+    immutable
+    set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return case when value::boolean then 'on' else 'off' end;
+exception
+    when invalid_text_representation then
+        raise exception using
+            errcode = 'PB001',
+            message = format('%L cannot be the setting %s', value, setting),
+            hint = 'Use on or off.';
+end
+$$;
+
+comment on function backup._check_switch(text, text) is 'on or off, or PB001.';
+
 create or replace function backup._check_setting(
     setting text,
     value text
@@ -155,6 +182,10 @@ begin
         when 'upload_connections' then backup._check_number(setting, value, 1, 32, false)
         when 'upload_rate_limit' then backup._check_number(setting, value, 0, 1000000000000, true)
         when 'wal_interval' then backup._check_interval(setting, value)
+        -- So little is kept at any time that a smaller limit would be a mistake of units.
+        when 'wal_keep_limit' then case when value ~ '^\s*0+\s*$' then '0'
+            else backup._check_number(setting, value, 1048576, 1000000000000000, true) end
+        when 'base_after_gap' then backup._check_switch(setting, value)
         when 'job_max_attempts' then backup._check_number(setting, value, 1, 100, false)
         when 'base_max_age' then backup._check_interval(setting, value)
         when 'wal_max_delay' then backup._check_interval(setting, value)

@@ -36,6 +36,9 @@ with oldest as (
     from backup._timeline t join known k on k.system_identifier = t.system_identifier and k.timeline = t.timeline
     where exists (
         select from known p where p.system_identifier = t.system_identifier and p.timeline = t.parent_timeline)
+    union all
+    -- Found by the worker before anything is stored behind it.
+    select f.system_identifier, f.timeline, f.from_lsn, f.to_lsn from backup._wal_gap f
 ), span as (
     select w.system_identifier, w.timeline, min(w.from_lsn) as from_lsn, max(w.to_lsn) as to_lsn
     from wanted w group by w.system_identifier, w.timeline
@@ -49,8 +52,16 @@ with oldest as (
     left join known k on k.system_identifier = s.system_identifier and k.timeline = s.timeline
 )
 select g.system_identifier, g.timeline, lower(g.lsns) as from_lsn, upper(g.lsns) as to_lsn,
-       (upper(g.lsns) - lower(g.lsns))::bigint as bytes
-from gap g;
+       (upper(g.lsns) - lower(g.lsns))::bigint as bytes, found.reason, found.found_at
+from gap g
+left join lateral (
+    select f.reason, f.found_at
+    from backup._wal_gap f
+    where f.system_identifier = g.system_identifier and f.timeline = g.timeline
+      and f.from_lsn < upper(g.lsns) and f.to_lsn > lower(g.lsns)
+    order by f.found_at
+    limit 1
+) found on true;
 
 comment on view backup.wal_gaps is
     'WAL that is missing between what is stored. No recovery gets past a gap: take a new base backup after it.';
@@ -60,3 +71,5 @@ comment on column backup.wal_gaps.timeline is 'Timeline of the gap.';
 comment on column backup.wal_gaps.from_lsn is 'First byte that is missing.';
 comment on column backup.wal_gaps.to_lsn is 'First byte that is stored again.';
 comment on column backup.wal_gaps.bytes is 'Length of the gap.';
+comment on column backup.wal_gaps.reason is 'How it was lost, as far as the worker knows; null when it does not.';
+comment on column backup.wal_gaps.found_at is 'When the worker found it; null when it did not.';

@@ -13,6 +13,7 @@ declare
     system bigint;
     newest_start pg_lsn;
     gap record;
+    healing_job bigint;
 begin
     name := 'wal_delay';
     if seconds is null then
@@ -35,16 +36,24 @@ begin
     system := (select max(r.system_identifier) from backup._wal_range r);
     newest_start := (select max(b.start_lsn) from backup._base_backup b where b.system_identifier = system);
     select count(*) as gaps, max(g.to_lsn) as to_lsn,
-           count(*) filter (where g.to_lsn > coalesce(newest_start, '0/0')) as open_gaps
+           count(*) filter (where g.to_lsn > coalesce(newest_start, '0/0')) as open_gaps,
+           (array_agg(g.reason order by g.to_lsn desc))[1] as reason
     into gap
     from backup.wal_gaps g
     where g.system_identifier = system;
     state := case when gap.open_gaps > 0 then 'crit' else 'ok' end;
     message := case
-        when gap.open_gaps > 0 then format('WAL is missing after the newest base backup, up to %s', gap.to_lsn)
+        when gap.open_gaps > 0 then format('WAL is missing after the newest base backup, up to %s%s',
+            gap.to_lsn, ': ' || gap.reason)
         when gap.gaps > 0 then format('WAL is missing in %s places before the newest base backup', gap.gaps)
         else 'the stored WAL has no gap' end;
-    hint := case when gap.open_gaps > 0 then 'Take a base backup: select backup.start_base(). See backup.wal_gaps.' end;
+    healing_job := (
+        select max(j.job_id) from backup._job j where j.kind = 'base' and j.state in ('queued', 'running'));
+    hint := case
+        when gap.open_gaps = 0 then null
+        when healing_job is not null then format(
+            'Wait for the base backup of job %s: see backup.jobs and backup.wal_gaps.', healing_job)
+        else 'Take a base backup: select backup.start_base(). See backup.wal_gaps.' end;
     return next;
 end
 $$;

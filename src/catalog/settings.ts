@@ -14,6 +14,9 @@ export const Settings = z.object({
   upload_rate_limit: z.coerce.number().int(),
   /** least time between two tails */
   wal_interval: z.coerce.number(),
+  /** bytes; 0: the slot keeps WAL without limit */
+  wal_keep_limit: z.coerce.number().int(),
+  base_after_gap: z.enum(['on', 'off']),
   job_max_attempts: z.coerce.number().int(),
   base_max_age: z.coerce.number(),
   wal_max_delay: z.coerce.number(),

@@ -36,6 +36,7 @@ const calls: [call: string, who: Person[]][] = [
   [`select backup._record_segments(0, '[]')`, ['worker']],
   [`select backup._record_timeline(0, 0, '', '')`, ['worker']],
   [`select backup._covers_wal(0, 0, '0/0', '0/0')`, ['worker']],
+  [`select backup._record_gap(0, 0, '0/0', '', true)`, ['worker']],
   [`select backup._finish_base(0, '{}')`, ['worker']],
   ['select backup._previous_manifest(0)', ['worker']],
   ['select backup._grant()', ['worker']],
@@ -44,6 +45,8 @@ const calls: [call: string, who: Person[]][] = [
   [`select backup._check_grant('{}', null)`, []],
   [`select backup._grant_policy('')`, []],
   [`select backup._merge_range(0, 0, 'empty', null)`, []],
+  [`select * from backup._missing_before(0, 0, '0/0')`, []],
+  [`select backup._start_base_after_gap(0, '0/0', '', true)`, []],
 ]
 
 describe.each(postgresVersions)('rights on Postgres %i', (version) => {

@@ -57,6 +57,12 @@ table _timeline.switch_lsn pg_lsn not null
 table _timeline.history text not null
 table _timeline.key text not null
 table _timeline.stored_at timestamp with time zone not null default now()
+table _wal_gap.system_identifier bigint not null
+table _wal_gap.timeline integer not null
+table _wal_gap.from_lsn pg_lsn not null
+table _wal_gap.to_lsn pg_lsn not null
+table _wal_gap.reason text not null
+table _wal_gap.found_at timestamp with time zone not null default now()
 table _wal_range.range_id bigint not null generated always as identity
 table _wal_range.system_identifier bigint not null
 table _wal_range.timeline integer not null
@@ -162,6 +168,8 @@ view wal_gaps.timeline integer
 view wal_gaps.from_lsn pg_lsn
 view wal_gaps.to_lsn pg_lsn
 view wal_gaps.bytes bigint
+view wal_gaps.reason text
+view wal_gaps.found_at timestamp with time zone
 
 constraint base_backup_has_parts on backup._base_backup: CHECK (((parts > 0) AND (raw_bytes > 0) AND (stored_bytes > 0)))
 constraint base_backup_job_fk on backup._base_backup: FOREIGN KEY (job_id) REFERENCES backup._job(job_id)
@@ -186,6 +194,8 @@ constraint object_sha256_whole on backup._object: CHECK ((octet_length(sha256) =
 constraint setting_pk on backup._setting: PRIMARY KEY (setting)
 constraint timeline_after_parent on backup._timeline: CHECK (((parent_timeline >= 1) AND (parent_timeline <= (timeline - 1))))
 constraint timeline_pk on backup._timeline: PRIMARY KEY (system_identifier, timeline)
+constraint wal_gap_has_bytes on backup._wal_gap: CHECK ((from_lsn < to_lsn))
+constraint wal_gap_pk on backup._wal_gap: PRIMARY KEY (system_identifier, timeline, from_lsn)
 constraint wal_range_bounded on backup._wal_range: CHECK (((NOT isempty(lsns)) AND (NOT lower_inf(lsns)) AND (NOT upper_inf(lsns))))
 constraint wal_range_disjoint on backup._wal_range: EXCLUDE USING gist (int8range(system_identifier, system_identifier, '[]'::text) WITH &&, int4range(timeline, timeline, '[]'::text) WITH &&, lsns WITH &&)
 constraint wal_range_pk on backup._wal_range: PRIMARY KEY (range_id)
@@ -213,6 +223,7 @@ function _check_policy(content jsonb, policy jsonb) returns void stable
 function _check_segments(system_identifier bigint, segments jsonb) returns void stable
 function _check_setting(setting text, value text) returns text stable
 function _check_slot() returns TABLE(name text, state text, message text, hint text) security definer stable
+function _check_switch(setting text, value text) returns text immutable
 function _check_wal_delay() returns TABLE(name text, state text, message text, hint text) security definer stable
 function _check_worker() returns TABLE(name text, state text, message text, hint text) security definer stable
 function _claim_job() returns TABLE(job_id bigint, kind text, target jsonb, attempt integer) security definer
@@ -230,8 +241,10 @@ function _is_segment(item jsonb) returns boolean immutable
 function _lock_running(job_id bigint) returns backup._job
 function _lsn_distance(upper_lsn pg_lsn, lower_lsn pg_lsn) returns double precision immutable
 function _merge_range(system_identifier bigint, timeline integer, fresh backup.lsn_range, last_commit_at timestamp with time zone) returns void
+function _missing_before(system_identifier bigint, timeline integer, lsn pg_lsn) returns TABLE(on_timeline integer, from_lsn pg_lsn, to_lsn pg_lsn) stable
 function _policy_conditions(policy jsonb) returns TABLE(operator text, name text, value text, lowest text, highest text) immutable
 function _previous_manifest(system_identifier bigint) returns bytea security definer stable
+function _record_gap(system_identifier bigint, timeline integer, to_lsn pg_lsn, reason text, running_begins_after boolean) returns pg_lsn security definer
 function _record_object(job_id bigint, kind text, key text, bytes bigint, raw_bytes bigint, sha256 bytea) returns void security definer
 function _record_segments(system_identifier bigint, segments jsonb) returns text security definer
 function _record_timeline(system_identifier bigint, timeline integer, history text, key text) returns void security definer
@@ -242,6 +255,7 @@ function _seconds_at_risk() returns numeric security definer stable
 function _segment_name(timeline integer, start_lsn pg_lsn, segment_bytes integer) returns text immutable
 function _setting_list() returns TABLE(setting text, default_value text, unit text, meaning text) immutable
 function _setting_value(setting text) returns text security definer stable
+function _start_base_after_gap(system_identifier bigint, lsn pg_lsn, reason text, running_begins_after boolean) returns void
 function _start_worker(version text) returns integer security definer
 function _wal_position() returns TABLE(current_lsn pg_lsn, slot_exists boolean, streaming boolean, reader_name text, slot_state text, safe_wal_size bigint, durable_lsn pg_lsn, kept_bytes bigint, flush_lag interval, idle_since timestamp with time zone) security definer stable
 function _wal_written_at(lsn pg_lsn, current_lsn pg_lsn) returns timestamp with time zone stable
@@ -270,6 +284,7 @@ grant execute on backup._grant() to backup_worker
 grant execute on backup._grant_in_use() to backup_monitor, backup_operator, backup_worker
 grant execute on backup._is_cancel_requested(bigint) to backup_worker
 grant execute on backup._previous_manifest(bigint) to backup_worker
+grant execute on backup._record_gap(bigint,integer,pg_lsn,text,boolean) to backup_worker
 grant execute on backup._record_object(bigint,text,text,bigint,bigint,bytea) to backup_worker
 grant execute on backup._record_segments(bigint,jsonb) to backup_worker
 grant execute on backup._record_timeline(bigint,integer,text,text) to backup_worker

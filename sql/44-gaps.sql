@@ -1,0 +1,136 @@
+create or replace function backup._missing_before(
+    system_identifier bigint,
+    timeline integer,
+    -- where the stored WAL is to go on
+    lsn pg_lsn
+)
+    -- What lies between it and the end of the WAL stored before it: on its timeline, and while nothing is stored of
+    -- that, on the one that it left. No row: nothing is missing, or nothing was ever stored.
+    returns table (on_timeline integer, from_lsn pg_lsn, to_lsn pg_lsn)
+    language sql
+    stable
+    set search_path = pg_catalog, pg_temp
+as $$
+    with recursive line as (
+        select _missing_before.timeline as timeline, lsn as to_lsn, (
+                   select max(upper(r.lsns)) from backup._wal_range r
+                   where r.system_identifier = _missing_before.system_identifier
+                     and r.timeline = _missing_before.timeline and lower(r.lsns) < lsn
+               ) as stored_to
+        union all
+        select t.parent_timeline, least(t.switch_lsn, l.to_lsn), (
+                   select max(upper(r.lsns)) from backup._wal_range r
+                   where r.system_identifier = _missing_before.system_identifier
+                     and r.timeline = t.parent_timeline and lower(r.lsns) < least(t.switch_lsn, l.to_lsn)
+               )
+        from line l
+        join backup._timeline t
+            on t.system_identifier = _missing_before.system_identifier and t.timeline = l.timeline
+        where l.stored_to is null
+    )
+    select l.timeline, coalesce(l.stored_to, t.switch_lsn), l.to_lsn
+    from line l
+    left join backup._timeline t
+        on t.system_identifier = _missing_before.system_identifier and t.timeline = l.timeline
+    where coalesce(l.stored_to, t.switch_lsn) < l.to_lsn
+      and exists (select from line known where known.stored_to is not null)
+$$;
+
+comment on function backup._missing_before(bigint, integer, pg_lsn) is
+    'The gap that is left when WAL is stored again from an LSN on.';
+
+create or replace function backup._start_base_after_gap(
+    system_identifier bigint,
+    -- end of the gap
+    lsn pg_lsn,
+    reason text,
+    -- whether a base backup that runs now begins after the gap
+    running_begins_after boolean
+)
+    returns void
+    language plpgsql
+    set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if backup._setting_value('base_after_gap') <> 'on' then
+        return;
+    end if;
+    -- A server that never was backed up loses nothing by a gap, and is not backed up unasked.
+    if not exists (
+        select from backup._base_backup b
+        where b.system_identifier = _start_base_after_gap.system_identifier and b.start_lsn < lsn
+    ) then
+        return;
+    end if;
+    -- What waits in the queue begins after the gap in any case.
+    if exists (
+        select from backup._job j
+        where j.kind = 'base' and (j.state = 'queued' or (j.state = 'running' and running_begins_after))
+    ) then
+        return;
+    end if;
+    perform backup.start_base(left('after a gap in the WAL: ' || reason, 200));
+end
+$$;
+
+comment on function backup._start_base_after_gap(bigint, pg_lsn, text, boolean) is
+    'Queue the base backup that recovery past a gap needs, unless one is on its way or base_after_gap is off.';
+
+create or replace function backup._record_gap(
+    system_identifier bigint,
+    timeline integer,
+    -- where WAL is stored again from
+    to_lsn pg_lsn,
+    -- for people: what was lost, and how
+    reason text,
+    -- whether a base backup that runs now begins after the gap
+    running_begins_after boolean
+)
+    -- where the gap begins; null when there is none or it was known
+    returns pg_lsn
+    language plpgsql
+    security definer
+    set search_path = pg_catalog, pg_temp
+as $$
+declare
+    missing record;
+    found_from pg_lsn;
+begin
+    if system_identifier is null or timeline is null or timeline < 1 or to_lsn is null
+       or nullif(reason, '') is null or reason ~ '[[:cntrl:]]' or running_begins_after is null then
+        raise exception using
+            errcode = 'PB001',
+            message = 'a gap is not described whole',
+            hint = 'It needs a system identifier, a timeline, the LSN of its end, a reason of one line, and whether '
+                   'the base backup that runs begins after it.';
+    end if;
+    -- In turn with whoever records segments, which may fill it.
+    perform pg_advisory_xact_lock(x'77706f7374626f78'::bigint);
+
+    for missing in
+        select m.on_timeline, m.from_lsn, m.to_lsn
+        from backup._missing_before(_record_gap.system_identifier, _record_gap.timeline, _record_gap.to_lsn) m
+        where not exists (
+            select from backup._wal_gap g
+            where g.system_identifier = _record_gap.system_identifier and g.timeline = m.on_timeline
+              and g.from_lsn <= m.from_lsn and g.to_lsn >= m.to_lsn
+        )
+    loop
+        insert into backup._wal_gap as g (system_identifier, timeline, from_lsn, to_lsn, reason)
+        values (_record_gap.system_identifier, missing.on_timeline, missing.from_lsn, missing.to_lsn,
+                _record_gap.reason)
+        on conflict on constraint wal_gap_pk do update set to_lsn = excluded.to_lsn, reason = excluded.reason;
+        found_from := least(found_from, missing.from_lsn);
+    end loop;
+
+    if found_from is not null then
+        perform pg_notify('postbox', 'gap');
+        perform backup._start_base_after_gap(system_identifier, to_lsn, reason, running_begins_after);
+    end if;
+    return found_from;
+end
+$$;
+
+comment on function backup._record_gap(bigint, integer, pg_lsn, text, boolean) is
+    'Note that WAL goes on at an LSN and what is not stored before it is lost: shown in backup.wal_gaps at once, '
+    'notified, and followed by a base backup. The same gap again is nothing new.';
