@@ -22,26 +22,38 @@ export interface OpenBoxOptions {
 export function openBox(options: OpenBoxOptions): Box & AsyncDisposable {
   const { grant, refresh, connections, throttle, ca, catalog } = options
   const http = createHttpBox({ grant, connections, throttle, ...(ca === undefined ? {} : { ca }) })
-  const box = reporting(retrying(refreshing(http, refresh)), catalog)
+  const box = retrying(reporting(refreshing(http, refresh), catalog))
   return { ...box, [Symbol.asyncDispose]: () => http.close() }
 }
 
-/** What the box last failed with stands in backup.checks until it works again. */
+/** What lasts no longer than this is nobody's concern. */
+const PASSING_MS = 10_000
+
+/**
+ * What the box fails with stands in backup.checks until it works again: at once when waiting does not heal it, else
+ * when it lasts.
+ */
 function reporting(inner: Box, catalog: Catalog): Box {
-  let reported = false
+  let troubledSinceMs: number | null = null
+  // A box before this one may have left its trouble there.
+  let reported = true
   return {
     post: async (part, signal) => {
       try {
         const receipt = await inner.post(part, signal)
+        troubledSinceMs = null
         if (reported) {
           reported = false
           await catalog.reportProblem('box', null).catch(() => undefined)
         }
         return receipt
       } catch (thrown) {
-        if (!signal.aborted) {
+        if (signal.aborted) throw thrown
+        const error = asPostboxError(thrown)
+        troubledSinceMs ??= performance.now()
+        if (!error.retryable || performance.now() - troubledSinceMs >= PASSING_MS) {
           reported = true
-          await catalog.reportProblem('box', asPostboxError(thrown)).catch(() => undefined)
+          await catalog.reportProblem('box', error).catch(() => undefined)
         }
         throw thrown
       }
