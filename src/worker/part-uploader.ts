@@ -8,13 +8,17 @@ import type { Box, Part } from '../box/box.js'
  */
 export class PartUploader {
   readonly #posting = new Set<Promise<void>>()
+  readonly #ending = new AbortController()
+  readonly #signal: AbortSignal
   #failure: unknown = null
 
   constructor(
     readonly box: Box,
     readonly connections: number,
-    readonly signal: AbortSignal,
-  ) {}
+    signal: AbortSignal,
+  ) {
+    this.#signal = AbortSignal.any([signal, this.#ending.signal])
+  }
 
   /** @param onStored called when the part lies in the box; the part counts as posting until it resolves */
   async add(part: Part, onStored: () => Promise<void>): Promise<void> {
@@ -22,6 +26,8 @@ export class PartUploader {
     const posting = this.#post(part, onStored)
       .catch((thrown: unknown) => {
         this.#failure ??= thrown
+        // Nobody needs what is posted beside it any more.
+        this.#ending.abort(thrown)
       })
       .finally(() => this.#posting.delete(posting))
     this.#posting.add(posting)
@@ -36,7 +42,7 @@ export class PartUploader {
   }
 
   async #post(part: Part, onStored: () => Promise<void>): Promise<void> {
-    await this.box.post(part, this.signal)
+    await this.box.post(part, this.#signal)
     await onStored()
   }
 
