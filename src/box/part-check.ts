@@ -16,7 +16,9 @@ export function checkPart(part: Part, grant: Grant, now: Date): void {
     throw new PostboxError(
       'part_too_large',
       `${part.key} has ${part.bytes} bytes, and the grant allows ${grant.max_part_bytes}`,
-      'Sign grants with a larger --max-part-bytes, or make part_bytes smaller.',
+      part.urgent
+        ? 'Sign grants with a larger --max-part-bytes: a WAL segment is stored whole.'
+        : 'Sign grants with a larger --max-part-bytes, or make part_bytes smaller.',
     )
   }
   if (part.bytes === 0) throw refused(part.key, 'it is empty')

@@ -14,7 +14,7 @@ const codeOfSqlstate: Readonly<Record<string, ErrorCode>> = {
   PB022: 'object_conflict',
 }
 
-const UNAVAILABLE = 'Postbox tries again; see whether the server runs and can be reached.'
+const UNAVAILABLE = 'Postbox tries again; see whether the server runs and is where POSTBOX_DATABASE_URL says.'
 const INSTALL = 'Run "postbox install" against this database.'
 
 /** Codes of node:net, node:dns and node:tls for a server that cannot be reached now. */

@@ -7,6 +7,7 @@ import type { Lsn } from '../wal/lsn.js'
 import * as jobs from './jobs.js'
 import { CatalogPool, json } from './pool.js'
 import { Nothing, systemIdentifierArgument } from './row-values.js'
+import { endProcess } from './processes.js'
 import { readSettings, type Settings } from './settings.js'
 import * as wal from './wal.js'
 
@@ -122,6 +123,11 @@ export class Catalog {
   /** Whether a COMMIT waits for what the worker's WAL stream reports. */
   isSynchronous(): Promise<boolean> {
     return wal.isSynchronous(this.#pool, 'postbox')
+  }
+
+  /** Ends a process of ours on the server that does not notice that its connection is gone. */
+  endProcess(pid: number, applicationName: string): Promise<void> {
+    return endProcess(this.#pool, pid, applicationName)
   }
 
   /** The grant in use: of those that have not ended the one that ends last. Null when there is none. */

@@ -85,6 +85,11 @@ export class ReplicationConnection {
     return new ReplicationConnection(client, stream)
   }
 
+  /** The server's process, as pg_stat_activity names it. */
+  get pid(): number {
+    return (this.#client as unknown as { processID: number }).processID
+  }
+
   /** Runs one replication command. `copy` receives what it copies out; resolves to all rows of all its results. */
   run(command: string, copy: Copy | null = null): Promise<Row[]> {
     const what = command.split(/[ (]/, 1)[0]!

@@ -3,6 +3,18 @@ export const FRAME_BYTES = 4 * 1024 * 1024
 /** Room behind a frame for the rest of one socket read, so that a read is never split over two frames. */
 export const FRAME_SLACK_BYTES = 256 * 1024
 
+/** A frame must not get smaller than this: each costs a message, a compression and a header. */
+const LEAST_FRAME_BYTES = 64 * 1024
+
+/**
+ * How much input a frame may hold so that it fits into a part however little it compresses; null when parts are too
+ * small for any. The last read of the socket comes on top (zstd's own bound: ZSTD_compressBound in zstd.h).
+ */
+export function frameBytesFor(partBytes: number): number | null {
+  const rawBytes = Math.floor(((partBytes - 128) * 256) / 257) - FRAME_SLACK_BYTES
+  return rawBytes < LEAST_FRAME_BYTES ? null : Math.min(rawBytes, FRAME_BYTES)
+}
+
 /**
  * A bounded set of frame buffers: the memory that a source may fill ahead of the compressors.
  *

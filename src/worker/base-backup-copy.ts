@@ -4,7 +4,7 @@ import { readBackupFiles, type BackupFiles } from '../source/backup-label.js'
 import { readBaseBackup, type BaseBackupEvent } from '../source/base-backup.js'
 import type { ReplicationConnection } from '../source/replication-connection.js'
 import { compressFrame } from '../transform/compress.js'
-import { FRAME_BYTES, FramePool } from '../transform/frame-pool.js'
+import { FramePool } from '../transform/frame-pool.js'
 import { inOrder } from '../transform/in-order.js'
 import { PartBuilder, type BuiltPart } from '../transform/part-builder.js'
 import type { Lsn } from '../wal/lsn.js'
@@ -29,6 +29,8 @@ export interface BackupCopyOptions {
   checkpoint: 'fast' | 'spread'
   compressionLevel: number
   partBytes: number
+  /** input of one frame; its compressed form must fit into a part */
+  frameBytes: number
   /** frames compressed at once */
   threads: number
   onBegin: (estimatedBytes: number) => void
@@ -54,9 +56,9 @@ export class BackupCopy {
 
   /** Resolves when every part is stored. Rejects as the source or the box do. */
   async run(): Promise<CopiedBackup> {
-    const { threads, label, checkpoint, partBytes } = this.options
+    const { threads, label, checkpoint, partBytes, frameBytes } = this.options
     const buffers = new FramePool(threads + 2)
-    const events = readBaseBackup(this.connection, { label, checkpoint, frameBytes: FRAME_BYTES }, buffers)
+    const events = readBaseBackup(this.connection, { label, checkpoint, frameBytes }, buffers)
     const builder = new PartBuilder(partBytes)
     let target: Archive | 'manifest' | null = null
     for await (const event of inOrder(events, threads + 1, (each) => this.#compress(each, buffers))) {

@@ -12,6 +12,7 @@ import { PostboxError } from '../errors.js'
 import type { Secret } from '../secret.js'
 import { ReplicationConnection } from '../source/replication-connection.js'
 import { identifyServer, type ServerIdentity } from '../source/server-identity.js'
+import { frameBytesFor } from '../transform/frame-pool.js'
 import { formatLsn, type Lsn } from '../wal/lsn.js'
 import { BackupCopy, type CopiedBackup } from './base-backup-copy.js'
 import { jobCanceled } from './job-canceled.js'
@@ -45,6 +46,9 @@ export interface JobSignals {
   workerSignal: AbortSignal
 }
 
+/** How the backup's own session shows in pg_stat_activity. */
+const APPLICATION_NAME = 'postbox base backup'
+
 /** One backup under way: who it is. */
 interface Backup {
   job: ClaimedJob
@@ -67,7 +71,7 @@ export async function runBaseBackup(
   const { catalog, wal, log, databaseUrl } = context
   await wal.slotReady(signal)
   const { server: serverName } = context.grant()
-  const connection = await ReplicationConnection.open(databaseUrl, 'postbox base backup')
+  const connection = await ReplicationConnection.open(databaseUrl, APPLICATION_NAME)
   const close = () => {
     connection.close()
   }
@@ -101,6 +105,7 @@ export async function runBaseBackup(
   } finally {
     signal.removeEventListener('abort', close)
     connection.close()
+    if (signal.aborted) await catalog.endProcess(connection.pid, APPLICATION_NAME).catch(() => undefined)
   }
 }
 
@@ -135,7 +140,7 @@ async function copy(
     label: job.target.label ?? 'postbox',
     checkpoint: job.target.checkpoint,
     compressionLevel: settings.compression_level,
-    partBytes: Math.min(settings.part_bytes, grant().max_part_bytes),
+    ...partSizes(settings, grant()),
     threads,
     onBegin: (estimatedBytes: number) => {
       progress.expect(estimatedBytes)
@@ -147,6 +152,18 @@ async function copy(
     },
   }
   return new BackupCopy(options, connection, uploader).run()
+}
+
+/** The grant may allow less than what was configured, and no frame may be larger than a part. */
+function partSizes(settings: Settings, { max_part_bytes }: Grant): { partBytes: number; frameBytes: number } {
+  const partBytes = Math.min(settings.part_bytes, max_part_bytes)
+  const frameBytes = frameBytesFor(partBytes)
+  if (frameBytes !== null) return { partBytes, frameBytes }
+  throw new PostboxError(
+    'part_too_large',
+    `the grant allows objects of ${max_part_bytes} bytes, which is too little for a part of a base backup`,
+    'Sign grants with --max-part-bytes 1MiB or more.',
+  )
 }
 
 /** The keeper's position says how far it came; only the catalog knows that nothing is missing before it. */
