@@ -9,6 +9,7 @@ import { CatalogPool, json } from './pool.js'
 import { Nothing, systemIdentifierArgument } from './row-values.js'
 import { endProcess } from './processes.js'
 import { readSettings, type Settings } from './settings.js'
+import * as slots from './slot.js'
 import * as wal from './wal.js'
 
 export type { ClaimedJob, FinishedBase, Progress, StoredObject } from './jobs.js'
@@ -118,6 +119,21 @@ export class Catalog {
   /** Where the stored WAL of a timeline ends, by its rows; null when there is none. */
   walCoveredTo(systemIdentifier: string, timeline: number): Promise<Lsn | null> {
     return wal.coveredTo(this.#pool, systemIdentifier, timeline)
+  }
+
+  /** See wal.ts. Where a gap begins that was not known before, or null. */
+  recordGap(systemIdentifier: string, gap: wal.Gap): Promise<Lsn | null> {
+    return wal.recordGap(this.#pool, systemIdentifier, gap)
+  }
+
+  /** Why the server gave the slot up; null when it did not. */
+  slotLostBecause(slot: string): Promise<string | null> {
+    return slots.slotLostBecause(this.#pool, slot)
+  }
+
+  /** How much WAL the slot keeps; null when none. */
+  slotHold(slot: string): Promise<slots.SlotHold | null> {
+    return slots.slotHold(this.#pool, slot)
   }
 
   /** Whether a COMMIT waits for what the worker's WAL stream reports. */

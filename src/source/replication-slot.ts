@@ -8,25 +8,26 @@ import { textOf } from './server-message.js'
 export interface SlotPosition {
   restartLsn: Lsn
   timeline: number
-  /** made just now, so nothing before it was kept */
-  created: boolean
+  /** what was found before it was made just now, so that nothing older was kept; null when it was there */
+  made: 'absent' | 'unreserved' | null
 }
 
 /**
  * The slot's position; makes the slot, with its WAL reserved from now on, when it is not there.
  *
- * A slot without reserved WAL keeps nothing before its first reader: such a one is made anew.
+ * A slot without reserved WAL keeps nothing before its first reader: such a one is made anew. Most slots that lost their
+ * WAL look the same in this protocol; the catalog knows the difference (pg_replication_slots.wal_status).
  */
 export async function ensureSlot(connection: ReplicationConnection, slot: string): Promise<SlotPosition> {
   const found = await readSlot(connection, slot)
   if (found === 'unreserved') await dropSlot(connection, slot)
-  else if (found) return { ...found, created: false }
+  else if (found) return { ...found, made: null }
   await connection.run(`CREATE_REPLICATION_SLOT ${quoteName(slot)} PHYSICAL RESERVE_WAL`)
   const made = await readSlot(connection, slot)
   if (made === null || made === 'unreserved') {
     throw new PostboxError('slot_invalid', `the slot ${slot} was made but keeps no WAL`, 'See the log of the server.')
   }
-  return { ...made, created: true }
+  return { ...made, made: found ?? 'absent' }
 }
 
 export async function dropSlot(connection: ReplicationConnection, slot: string): Promise<void> {

@@ -1,5 +1,5 @@
 import { asPostboxError } from '../errors.js'
-import { parseTimelineHistory } from '../wal/timeline-history.js'
+import { parseTimelineHistory, type TimelineSwitch } from '../wal/timeline-history.js'
 import type { ReplicationConnection } from './replication-connection.js'
 import { only } from './server-identity.js'
 
@@ -27,6 +27,13 @@ export async function readTimelineFiles(connection: ReplicationConnection, timel
     }
   }
   return files
+}
+
+/** A timeline's ancestors, newest first, without asking for their own files. */
+export async function readAncestors(connection: ReplicationConnection, timeline: number): Promise<TimelineSwitch[]> {
+  if (timeline === 1) return []
+  const content = await readTimelineFile(connection, timeline)
+  return parseTimelineHistory(content.toString('utf8')).sort((a, b) => b.timeline - a.timeline)
 }
 
 async function readTimelineFile(connection: ReplicationConnection, timeline: number): Promise<Buffer> {

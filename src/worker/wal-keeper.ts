@@ -2,15 +2,21 @@ import type { Logger } from 'pino'
 import type { Box } from '../box/box.js'
 import type { Catalog } from '../catalog/catalog.js'
 import type { Settings } from '../catalog/settings.js'
-import { asPostboxError } from '../errors.js'
+import { asPostboxError, type PostboxError } from '../errors.js'
 import type { Secret } from '../secret.js'
 import { ReplicationConnection } from '../source/replication-connection.js'
 import { dropSlot } from '../source/replication-slot.js'
 import type { Lsn } from '../wal/lsn.js'
 import { Backoff } from './backoff.js'
+import { KeepLimit } from './keep-limit.js'
 import { SegmentRecorder } from './segment-recorder.js'
+import { SlotReadiness } from './slot-readiness.js'
 import { StoredPosition } from './stored-position.js'
+import { Wakeup } from './wakeup.js'
 import { WalSession } from './wal-session.js'
+
+/** Errors of the box and of grants: over when something is stored, and not when the server answers again. */
+const BOX_TROUBLE = /^(box|grant|issuer|clock|part)_/
 
 /** How often the server must say that the slot's WAL is gone before the slot is given up. */
 const WAL_GONE_TRIES = 5
@@ -35,29 +41,45 @@ export interface WalKeeperOptions {
 export class WalKeeper {
   readonly position = new StoredPosition()
   readonly recorder: SegmentRecorder
-  /** before it, WAL that was stored but not recorded is gone from the server */
+  /** before it, WAL that the slot does not keep is gone from the server */
   goneBefore: Lsn = 0n
-  readonly #slotReady = Promise.withResolvers<undefined>()
+  /** how WAL came to be lost, until that is recorded */
+  lossReason: string | null = null
+  /** WAL was given up that the server may still have */
+  gaveUp = false
+  /** whether base backups may have begun to read */
+  slotWasReady = false
+  readonly #slot = new SlotReadiness()
+  readonly #retry = new Wakeup()
+  #boxTrouble = false
 
   constructor(readonly options: WalKeeperOptions) {
     this.recorder = new SegmentRecorder(options.catalog)
   }
 
-  /** Resolves once the slot keeps WAL: what is written from then on will be stored. */
+  /** What failed is tried again now: a grant came, or somebody waits. */
+  retryNow(): void {
+    this.#retry.wake()
+  }
+
+  /**
+   * Resolves once the slot keeps WAL: what is written from then on will be stored. Rejects when it could not be made or
+   * read this time either.
+   */
   async slotReady(signal: AbortSignal): Promise<void> {
-    const aborted = Promise.withResolvers<never>()
-    const abort = () => {
-      aborted.reject(signal.reason as Error)
-    }
-    signal.addEventListener('abort', abort, { once: true })
-    await Promise.race([this.#slotReady.promise, aborted.promise]).finally(() => {
-      signal.removeEventListener('abort', abort)
-    })
+    this.retryNow()
+    await this.#slot.wait(signal)
   }
 
   /** The slot is there: called by each session. */
   slotIsReady(): void {
-    this.#slotReady.resolve(undefined)
+    this.slotWasReady = true
+    this.#slot.succeeded()
+  }
+
+  /** The server answers: called by each session before it streams. */
+  async serverIsWell(): Promise<void> {
+    if (!this.#boxTrouble) await this.options.catalog.reportProblem('wal', null)
   }
 
   /** Resolves when WAL up to `lsn` is in the box and its rows are in the catalog. */
@@ -68,14 +90,17 @@ export class WalKeeper {
 
   /** Runs until `signal` is aborted; failures are logged, reported to the catalog and tried again. */
   async run(signal: AbortSignal): Promise<void> {
-    const { catalog, log, databaseUrl } = this.options
+    const { catalog, log, databaseUrl, settings } = this.options
     const backoff = new Backoff(500, 30_000)
+    const keepLimit = new KeepLimit(catalog, settings)
     let walGone = 0
     while (!signal.aborted) {
       try {
         const onProgress = () => {
           backoff.reset()
           walGone = 0
+          keepLimit.progress()
+          this.#boxIsWell()
         }
         const connection = await ReplicationConnection.open(databaseUrl, 'postbox')
         await new WalSession(this, connection, onProgress).run(signal)
@@ -83,30 +108,50 @@ export class WalKeeper {
         if (signal.aborted) break
         const error = asPostboxError(thrown)
         log.error({ err: error, code: error.code, hint: error.hint }, 'WAL waits in the slot')
-        await catalog.reportProblem('wal', error).catch(() => undefined)
-        if (error.code === 'slot_invalid' && ++walGone === WAL_GONE_TRIES) await this.#dropSlot()
-        await backoff.wait(signal, error.retryAfterMs)
+        await this.#reportFailure(error)
+        if (error.code === 'slot_invalid' && ++walGone >= WAL_GONE_TRIES) {
+          walGone = 0
+          await this.#giveUpSlot(`the server no longer had the WAL of the replication slot ${settings().slot}`)
+        }
+        const exceeded = await keepLimit.exceeded(error, performance.now()).catch(() => null)
+        if (exceeded !== null) await this.#giveUpSlot(exceeded)
+        await this.#retry.wait(backoff.next(error.retryAfterMs), signal)
       }
     }
     // The next worker need not stream again what only its row is missing of.
     await this.recorder.recordHeld().catch(() => undefined)
   }
 
+  async #reportFailure(error: PostboxError): Promise<void> {
+    this.#slot.failed(error)
+    this.#boxTrouble = BOX_TROUBLE.test(error.code)
+    await this.options.catalog.reportProblem('wal', error).catch(() => undefined)
+  }
+
+  #boxIsWell(): void {
+    if (!this.#boxTrouble) return
+    this.#boxTrouble = false
+    this.options.catalog.reportProblem('wal', null).catch(() => undefined)
+  }
+
   /**
-   * A slot whose WAL was removed never streams again. The new one that the next session makes begins with a gap, which
-   * the catalog shows as a row and which only a new base backup closes; waiting would make the gap larger.
+   * Drops the slot; the next session makes it anew, and records the gap that this leaves. Done to a slot whose WAL was
+   * removed, which never streams again, and where the operator set that a gap is better than a full disk.
    */
-  async #dropSlot(): Promise<void> {
+  async #giveUpSlot(reason: string): Promise<void> {
     const { settings, log, databaseUrl } = this.options
     const { slot } = settings()
-    log.error({ slot }, 'the slot lost its WAL and is made anew: there is a gap in the stored WAL')
-    const connection = await ReplicationConnection.open(databaseUrl, 'postbox')
+    log.error({ slot, reason }, 'the slot is given up: WAL that is not stored will be missing')
     try {
-      await dropSlot(connection, slot)
+      const connection = await ReplicationConnection.open(databaseUrl, 'postbox')
+      await dropSlot(connection, slot).finally(() => {
+        connection.close()
+      })
+      this.lossReason = reason
+      this.gaveUp = true
     } catch (thrown) {
+      // Its last reader may not have gone yet; the next failure tries again.
       log.error({ err: asPostboxError(thrown), slot }, 'the slot could not be dropped')
-    } finally {
-      connection.close()
     }
   }
 }

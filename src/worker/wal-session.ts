@@ -1,32 +1,22 @@
 import type { Home } from '../box/key-names.js'
 import { asPostboxError, PostboxError } from '../errors.js'
 import type { ReplicationConnection } from '../source/replication-connection.js'
-import { ensureSlot } from '../source/replication-slot.js'
 import { identifyServer, type ServerIdentity } from '../source/server-identity.js'
 import { readTimelineFiles } from '../source/timeline-files.js'
 import { WalStream, type WalEvent } from '../source/wal-stream.js'
 import { FramePool } from '../transform/frame-pool.js'
 import { inOrder } from '../transform/in-order.js'
-import { formatLsn, type Lsn } from '../wal/lsn.js'
+import { formatLsn } from '../wal/lsn.js'
 import { segmentName, segmentStart } from '../wal/segment.js'
 import { DurablePosition } from './durable-position.js'
 import { storeSegment, type StoredSegment } from './segment-store.js'
+import { findStartingPoint, recordLoss, type StreamPoint, type WalLoss } from './starting-point.js'
 import { TailPoster } from './tail-poster.js'
 import { storeTimelineFile } from './timeline-store.js'
 import type { WalKeeper } from './wal-keeper.js'
 
 /** Memory for segments on their way: filled, being compressed, being posted. */
 const SEGMENT_MEMORY_BYTES = 48 * 1024 * 1024
-/** Held rows (segment-recorder.ts) are few; what lies further back is a gap and no crash's doing. */
-const UNRECORDED_SEGMENTS = 64n
-
-interface StreamPoint {
-  timeline: number
-  /** first byte of a segment */
-  start: Lsn
-  /** where the slot stands */
-  stored: Lsn
-}
 
 type StoreEvent =
   Extract<WalEvent, { kind: 'timeline_end' }> | { kind: 'stored'; stored: StoredSegment; ownOnly: boolean }
@@ -54,36 +44,17 @@ export class WalSession {
       await this.keeper.recorder.recordHeld()
       this.#server = await identifyServer(this.connection)
       // Before anything else is asked of the box: WAL is kept from now on, even if no grant is there yet.
-      const point = await this.#startingPoint()
+      const { point, loss } = await findStartingPoint(this.keeper, this.connection, this.#server)
+      if (loss) await recordLoss(this.keeper, this.#server.systemIdentifier, loss)
       this.keeper.slotIsReady()
-      return await this.#streamFrom(point, signal)
+      return await this.#streamFrom(point, loss, signal)
     } finally {
       signal.removeEventListener('abort', close)
       this.connection.close()
     }
   }
 
-  /**
-   * Where the slot stands, or before it: a worker that was killed may have stored segments whose rows it still held.
-   * They are streamed again, if the server still has them, and land on themselves.
-   */
-  async #startingPoint(): Promise<StreamPoint> {
-    const { settings, log, catalog } = this.keeper.options
-    const { slot } = settings()
-    const { segmentBytes, systemIdentifier } = this.#server
-    const { restartLsn, timeline, created } = await ensureSlot(this.connection, slot)
-    if (created) log.info({ slot, from: formatLsn(restartLsn) }, 'made the slot')
-    const slotStart = segmentStart(restartLsn, segmentBytes)
-    const covered = await catalog.walCoveredTo(systemIdentifier, timeline)
-    const unrecorded =
-      covered !== null &&
-      covered < slotStart &&
-      covered >= this.keeper.goneBefore &&
-      slotStart - covered <= UNRECORDED_SEGMENTS * BigInt(segmentBytes)
-    return { timeline, start: unrecorded ? covered : slotStart, stored: restartLsn }
-  }
-
-  async #streamFrom(first: StreamPoint, signal: AbortSignal): Promise<never> {
+  async #streamFrom(first: StreamPoint, loss: WalLoss | null, signal: AbortSignal): Promise<never> {
     const { options, recorder } = this.keeper
     const { systemIdentifier, timeline } = this.#server
     this.#home = { server: options.server(), systemIdentifier }
@@ -91,7 +62,9 @@ export class WalSession {
     for (const file of await readTimelineFiles(this.connection, timeline)) {
       await storeTimelineFile(options, this.#home, file, signal)
     }
-    await options.catalog.reportProblem('wal', null)
+    // On a timeline that the catalog did not know, only its history tells where it left the stored WAL.
+    if (loss && timeline > 1) await recordLoss(this.keeper, systemIdentifier, loss)
+    await this.keeper.serverIsWell()
     for (let point = first; ;) {
       options.log.info({ timeline: point.timeline, from: formatLsn(point.start) }, 'streaming WAL')
       point = await this.#streamTimeline(point, signal)

@@ -69,8 +69,8 @@ describe.each(postgresVersions)('the WAL stream of Postgres %i', (version) => {
     postgres = await startPostgres({ version })
     const connection = await open(postgres)
     const first = await ensureSlot(connection, 'postbox')
-    expect(first.created).toBe(true)
-    expect((await ensureSlot(connection, 'postbox')).created).toBe(false)
+    expect(first.made).toBe('absent')
+    expect((await ensureSlot(connection, 'postbox')).made).toBeNull()
     connection.close()
   })
   afterAll(async () => {

@@ -1,0 +1,38 @@
+import type { Catalog } from '../catalog/catalog.js'
+import type { Settings } from '../catalog/settings.js'
+
+/** For so long the box must have taken nothing. A failed try to post lasts a minute or two by itself. */
+const STALLED_MS = 30_000
+
+/** What the box, the grant or the issuer is to blame for. Whatever else keeps WAL from being stored is no stall. */
+const BOX_TROUBLE = /^(box|grant|issuer)_|^clock_skew$|^part_too_large$/
+
+/**
+ * Watches the setting wal_keep_limit, for those who prefer a gap to a full disk.
+ *
+ * Never strikes while anything gets stored, nor where giving the slot up would free nothing.
+ */
+export class KeepLimit {
+  #stalledAtMs: number | null = null
+
+  constructor(
+    readonly catalog: Catalog,
+    readonly settings: () => Settings,
+  ) {}
+
+  /** The box took something. */
+  progress(): void {
+    this.#stalledAtMs = null
+  }
+
+  /** After a failure: why the slot should be given up, as the reason of a gap reads; null when it should not. */
+  async exceeded(failure: { code: string }, nowMs: number): Promise<string | null> {
+    if (!BOX_TROUBLE.test(failure.code)) return null
+    this.#stalledAtMs ??= nowMs
+    const { slot, wal_keep_limit: limit } = this.settings()
+    if (limit === 0 || nowMs - this.#stalledAtMs < STALLED_MS) return null
+    const hold = await this.catalog.slotHold(slot)
+    if (hold === null || hold.kept_bytes <= limit || hold.freed_bytes <= 0) return null
+    return `the box took nothing (${failure.code}) and the replication slot ${slot} kept more than wal_keep_limit`
+  }
+}

@@ -1,0 +1,101 @@
+import type { Catalog } from '../catalog/catalog.js'
+import type { ReplicationConnection } from '../source/replication-connection.js'
+import type { ServerIdentity } from '../source/server-identity.js'
+import { readAncestors } from '../source/timeline-files.js'
+import { hasWal } from '../source/wal-probe.js'
+import { formatLsn, type Lsn } from '../wal/lsn.js'
+import { segmentStart } from '../wal/segment.js'
+import { openSlot } from './open-slot.js'
+import type { WalKeeper } from './wal-keeper.js'
+
+/** Where streaming begins. */
+export interface StreamPoint {
+  timeline: number
+  /** first byte of a segment */
+  start: Lsn
+  /** where the slot stands */
+  stored: Lsn
+}
+
+/** WAL that lies before a point, is not stored, and never will be. */
+export interface WalLoss {
+  timeline: number
+  /** where WAL is stored again from */
+  to: Lsn
+  reason: string
+  /** whether a base backup that runs now has not begun to read */
+  runningBeginsAfter: boolean
+}
+
+/**
+ * Where the slot stands, or before it: a worker that was killed may have stored segments whose rows it still held, and a
+ * slot that was dropped leaves WAL on the server for a while. Such segments are streamed as long as the server has them.
+ *
+ * `loss` is what then remains lost, if anything is.
+ */
+export async function findStartingPoint(
+  keeper: WalKeeper,
+  connection: ReplicationConnection,
+  { systemIdentifier, segmentBytes }: ServerIdentity,
+): Promise<{ point: StreamPoint; loss: WalLoss | null }> {
+  const { settings, catalog, databaseUrl, log } = keeper.options
+  const { slot } = settings()
+  const { restartLsn, timeline, madeBecause } = await openSlot(connection, catalog, slot, log)
+  // Kept until the loss is recorded, whatever fails before that. Who gave the slot up knows better why it is not there.
+  if (madeBecause !== null && !keeper.gaveUp) keeper.lossReason = madeBecause
+  const slotStart = segmentStart(restartLsn, segmentBytes)
+  const slotPoint = { timeline, start: slotStart, stored: restartLsn }
+
+  const stored = await endOfStored(catalog, connection, { systemIdentifier, segmentBytes, timeline })
+  if (stored !== null && stored.lsn >= slotStart) {
+    keeper.lossReason = null
+    keeper.gaveUp = false
+    return { point: slotPoint, loss: null }
+  }
+  const stillThere =
+    stored !== null && stored.lsn >= keeper.goneBefore && (await hasWal(databaseUrl, stored.timeline, stored.lsn))
+  if (!stillThere) keeper.goneBefore = slotStart
+  const point = stillThere ? { timeline: stored.timeline, start: stored.lsn, stored: restartLsn } : slotPoint
+  // WAL that was given up is lost as soon as the server wants the room, and is said to be lost before that.
+  if (stillThere && !keeper.gaveUp) return { point, loss: null }
+  const reason = keeper.lossReason ?? `the server no longer had WAL from before the replication slot ${slot}`
+  const loss = { timeline, to: slotStart, reason, runningBeginsAfter: !keeper.slotWasReady }
+  return { point, loss }
+}
+
+/**
+ * Where the stored WAL of a timeline is to go on: on the timeline that it left, while nothing is stored of itself.
+ *
+ * Null when nothing was ever stored.
+ */
+async function endOfStored(
+  catalog: Catalog,
+  connection: ReplicationConnection,
+  { systemIdentifier, segmentBytes, timeline }: { systemIdentifier: string; segmentBytes: number; timeline: number },
+): Promise<{ timeline: number; lsn: Lsn } | null> {
+  const own = await catalog.walCoveredTo(systemIdentifier, timeline)
+  if (own !== null) return { timeline, lsn: own }
+  let child = timeline
+  for (const ancestor of await readAncestors(connection, timeline)) {
+    const lsn = await catalog.walCoveredTo(systemIdentifier, ancestor.timeline)
+    // The child's first segment repeats what the ancestor wrote of it, and is never stored as the ancestor's.
+    const childStart = segmentStart(ancestor.switchLsn, segmentBytes)
+    if (lsn !== null)
+      return lsn < childStart ? { timeline: ancestor.timeline, lsn } : { timeline: child, lsn: childStart }
+    child = ancestor.timeline
+  }
+  return null
+}
+
+/** Writes a loss down, once; nothing happens when nothing was stored before it. */
+export async function recordLoss(keeper: WalKeeper, systemIdentifier: string, loss: WalLoss): Promise<void> {
+  const { catalog, log } = keeper.options
+  const from = await catalog.recordGap(systemIdentifier, loss)
+  keeper.lossReason = null
+  keeper.gaveUp = false
+  if (from === null) return
+  log.error(
+    { from: formatLsn(from), to: formatLsn(loss.to), timeline: loss.timeline, reason: loss.reason },
+    'WAL is lost: there is a gap in what is stored, and only a new base backup gets past it',
+  )
+}
