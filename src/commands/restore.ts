@@ -126,8 +126,10 @@ function requestOf(options: Options) {
   }
 }
 
-async function notesOn({ dataDir, owner }: PreparedRestore, { dryRun }: Options): Promise<string[]> {
-  const notes: string[] = []
+async function notesOn({ dataDir, owner, located }: PreparedRestore, { dryRun }: Options): Promise<string[]> {
+  const notes = located.storedOver.map(
+    (key) => `suspicious: other bytes were stored over ${key} later; its first version is taken`,
+  )
   if (owner?.uid === 0) notes.push(`${dataDir} belongs to root, as which Postgres refuses to run: chown it`)
   for (const file of dryRun ? [] : ['postgresql.conf', 'pg_hba.conf']) {
     const isThere = await access(join(dataDir, file)).then(

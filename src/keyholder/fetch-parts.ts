@@ -15,6 +15,8 @@ export interface LocatedPart {
 export interface LocatedBackup {
   archives: { tablespace: string; location: string | null; parts: LocatedPart[] }[]
   backupManifest: LocatedPart
+  /** keys under which other bytes were stored later; the first ones are restored */
+  storedOver: string[]
 }
 
 const MAX_FETCHED_BYTES = 36 * 1024 * 1024
@@ -42,7 +44,9 @@ export async function locateParts(archive: Archive, home: Home, manifest: Manife
   }))
   const backupManifest = locate(manifest.backup_manifest)
   if (missing.length > 0) throw gone(missing)
-  return { archives, backupManifest }
+  const parts = [...archives.flatMap((one) => one.parts), backupManifest]
+  const storedOver = parts.filter(({ object }) => object.storedOver).map(({ entry }) => entry.key)
+  return { archives, backupManifest, storedOver }
 }
 
 /** Fetches parts side by side and gives them in order, each with its SHA-256 verified. `atOnce`: requests in flight. */

@@ -7,13 +7,17 @@ export interface StoredObject {
   storedAt: Date
   /** null where the bucket keeps no versions */
   versionId: string | null
-  /** versions that were stored over it later */
+  /** versions that were stored over it later: harmless repeats of a post, as long as they have the same bytes */
   laterVersions: number
+  /** whether one of those has other bytes, which nobody but an intruder stores */
+  storedOver: boolean
 }
 
 interface KeyVersions {
   earliest: ObjectVersion | null
   versions: number
+  /** ETag and size of each version; more than one when they differ */
+  contents: Set<string>
   deleted: boolean
 }
 
@@ -29,6 +33,7 @@ export class VersionPages {
   #addVersion(key: string, version: ObjectVersion): void {
     const known = this.#entry(key)
     known.versions++
+    known.contents.add(`${version.ETag ?? ''} ${version.Size ?? 0}`)
     if (!known.earliest || isEarlier(version, known.earliest)) known.earliest = version
   }
 
@@ -39,7 +44,7 @@ export class VersionPages {
 
   #entry(key: string): KeyVersions {
     let known = this.#keys.get(key)
-    if (!known) this.#keys.set(key, (known = { earliest: null, versions: 0, deleted: false }))
+    if (!known) this.#keys.set(key, (known = { earliest: null, versions: 0, contents: new Set(), deleted: false }))
     return known
   }
 
@@ -59,7 +64,7 @@ export class VersionPages {
   *#finish(): Generator<StoredObject> {
     const complete = [...this.#keys].sort(([a], [b]) => Buffer.compare(Buffer.from(a), Buffer.from(b)))
     this.#keys = new Map()
-    for (const [key, { earliest, versions, deleted }] of complete) {
+    for (const [key, { earliest, versions, contents, deleted }] of complete) {
       if (!earliest || deleted) continue
       yield {
         key,
@@ -68,6 +73,7 @@ export class VersionPages {
         // An unversioned bucket calls its only version "null"; not every service takes that name back.
         versionId: earliest.VersionId === 'null' && versions === 1 ? null : (earliest.VersionId ?? null),
         laterVersions: versions - 1,
+        storedOver: contents.size > 1,
       }
     }
   }

@@ -77,7 +77,7 @@ export async function readBackup(
   candidates.sort((a, b) => a.storedAt.getTime() - b.storedAt.getTime() || (a.key < b.key ? -1 : 1))
   if (candidates.length === 0) return incomplete(archive, home, backupId)
 
-  const suspicions = candidates.filter((one) => one.laterVersions > 0).map((one) => `${one.key} was stored over`)
+  const suspicions = candidates.filter((one) => one.storedOver).map((one) => `${one.key} was stored over`)
   for (const [index, object] of candidates.entries()) {
     const content = await archive.read(object)
     const sha256 = createHash('sha256').update(content).digest()

@@ -153,7 +153,13 @@ describe('the archive in a versioned bucket', () => {
 describe('an archive that fails', () => {
   const read = async () => {
     const made = fresh()
-    const object = { key: made.segment(1, '0/100000'), storedAt: new Date(), versionId: null, laterVersions: 0 }
+    const object = {
+      key: made.segment(1, '0/100000'),
+      storedAt: new Date(),
+      versionId: null,
+      laterVersions: 0,
+      storedOver: false,
+    }
     return { ...object, bytes: s3.bucket('versioned').get(object.key).length }
   }
 

@@ -62,8 +62,14 @@ describe('objects by their versions', () => {
           .filter((key) => history[key]!.at(-1) !== null)
           .map((key) => {
             const first = history[key]!.findIndex((size) => size !== null)
-            const versions = history[key]!.filter((size) => size !== null).length
-            return { key, bytes: history[key]![first], versionId: `v${first}`, laterVersions: versions - 1 }
+            const sizes = history[key]!.filter((size) => size !== null)
+            return {
+              key,
+              bytes: history[key]![first],
+              versionId: `v${first}`,
+              laterVersions: sizes.length - 1,
+              storedOver: new Set(sizes).size > 1,
+            }
           })
         expect(found).toEqual(expected.map((object) => expect.objectContaining(object)))
       }),
