@@ -19,6 +19,8 @@ PostgreSQL of the backup's major version.
     ${server}/<system>/base/<backup>/backup_manifest-*.zst   PostgreSQL's own list of files and checksums
     ${server}/<system>/wal/<timeline>/<segment>-*.zst        WAL
     ${server}/<system>/wal/<timeline>.history-*              timeline history files
+    ${server}/<system>/tail/<timeline>/<segment>/<from>-<to>-*.zst
+                                                       pieces of a segment, from one position in the WAL to another
 
 A backup without a manifest was never finished. If a name is there in several versions, the earliest one counts.
 
@@ -39,11 +41,37 @@ location) make each location first and unpack \`backup/<oid>/*.tar.zst\` into it
     cat backup/base/*.tar.zst | zstd -dc | tar -x -C data
     zstd -dc backup/backup_manifest-*.zst > data/backup_manifest
 
-Unpack the WAL under its plain names, and tell PostgreSQL to take it from there.
+Unpack the WAL under its plain names.
 
     mkdir plain
     for f in wal/*/*.zst; do n=\${f##*/}; zstd -qdc "$f" > "plain/\${n%%-*}"; done
     for f in wal/*.history-*; do n=\${f##*/}; [ -e "$f" ] && cp "$f" "plain/\${n%%-*}"; done
+
+The last segment is usually not whole. The beginning of it that was stored lies in its folder under tail/; there a piece
+may repeat what another one holds. The folder of a segment that is already in plain/ is of no use, so one is enough: that
+of the segment which follows the last one in plain/ (on the newest timeline, if there are several).
+
+    aws s3 ls s3://$BUCKET/${server}/<system>/tail/<timeline>/
+    aws s3 cp --recursive s3://$BUCKET/${server}/<system>/tail/<timeline>/<segment> tail/<timeline>/<segment>
+
+Join the sound ones as far as there is no gap, and fill up with zeros to the size of a segment: there PostgreSQL sees the end.
+
+    size=$(jq .wal_segment_bytes backup/manifest-*.json)
+    for d in tail/*/*/; do
+      s=$(basename "$d"); [ -e "plain/$s" ] && continue; at=
+      for f in "$d"*.zst; do
+        n=\${f##*/}; to=\${n#*-}; from=$((0x\${n%%-*})); to=$((0x\${to%%-*}))
+        [ -n "$at" ] || at=$((from - from % size))
+        [ "$from" -le "$at" ] && [ "$at" -lt "$to" ] || continue
+        zstd -qdc "$f" > piece; sha=\${n##*-}
+        [ "$(sha256sum < piece | cut -c 1-12)" = "\${sha%.zst}" ] || continue
+        tail -c "+$((at - from + 1))" piece >> "plain/$s"; at=$to
+      done
+      [ ! -e "plain/$s" ] || truncate -s "$size" "plain/$s"
+    done
+
+Tell PostgreSQL to take the WAL from there.
+
     echo "restore_command = 'cp $PWD/plain/%f %p'" >> data/postgresql.auto.conf
     touch data/recovery.signal
     pg_ctl -D data start

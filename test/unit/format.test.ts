@@ -9,9 +9,11 @@ import {
   parseHistoryKey,
   parseManifestKey,
   parseSegmentKey,
+  parseTailKey,
   partKey,
   restoreNoteKey,
   segmentKey,
+  tailKey,
 } from '../../src/box/key-names.js'
 import { Manifest } from '../../src/box/manifest.js'
 
@@ -31,6 +33,7 @@ const described = (key: string): string =>
     .replace('000007-', '<n>-')
     .replace('0000000A0000000000000003', '<segment>')
     .replace('0000000A', '<timeline>')
+    .replace('0000000003000100-0000000003A0B0C0', '<from>-<to>')
     .replace(hash.toString('hex').slice(0, 12), '<sha12>')
 
 test.each([
@@ -39,6 +42,7 @@ test.each([
   backupManifestKey(home, backupId, hash),
   manifestKey(home, backupId, hash),
   segmentKey(home, segment, 16 * 1024 ** 2, hash),
+  tailKey(home, segment, 16 * 1024 ** 2, 0x3000100n, 0x3a0b0c0n, hash),
   historyKey(home, 10, hash),
   restoreNoteKey('db1', hash),
 ])('the key %s is described in FORMAT.md', (key) => {
@@ -53,10 +57,16 @@ test('every field of the manifest is described in FORMAT.md', () => {
   }
 })
 
-test('names of WAL, history files and manifests are read as they were written', () => {
+test('names of WAL, tails, history files and manifests are read as they were written', () => {
   const sha12 = hash.toString('hex').slice(0, 12)
   expect(parseSegmentKey(segmentKey(home, segment, 16 * 1024 ** 2, hash))).toEqual({
     name: '0000000A0000000000000003',
+    sha12,
+  })
+  expect(parseTailKey(tailKey(home, segment, 16 * 1024 ** 2, 0x3000100n, 0x3a0b0c0n, hash))).toEqual({
+    name: '0000000A0000000000000003',
+    from: 0x3000100n,
+    to: 0x3a0b0c0n,
     sha12,
   })
   expect(parseHistoryKey(historyKey(home, 10, hash))).toEqual({ timeline: 10, sha12 })
