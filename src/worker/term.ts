@@ -46,6 +46,7 @@ export class Term {
     const live = () => this.#settings
     const onChange = () => {
       this.#launcher.tell({ kind: 'grant', grant: this.#grants.current() })
+      this.#wal.retryNow()
     }
     this.#grants = new GrantKeeper({ catalog, issuer, ca, log, onChange })
     const grant = () => this.#grants.current()
