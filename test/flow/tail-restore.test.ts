@@ -5,6 +5,7 @@ import { parseSegmentKey, parseTailKey } from '../../src/box/key-names.js'
 import { formatLsn, parseLsn } from '../../src/wal/lsn.js'
 import { segmentName } from '../../src/wal/segment.js'
 import { BackedUpServer, type BackedUpOptions } from '../sandbox/backed-up-server.js'
+import { WorkerProcess } from '../sandbox/command.js'
 import { postgresVersions, removeScratch, type SandboxPostgres } from '../sandbox/postgres.js'
 import { promoted, Restores } from '../sandbox/restored.js'
 import { until } from '../sandbox/until.js'
@@ -114,6 +115,37 @@ describe('a restore from tails', () => {
     const beginnings = lastTails().filter(({ from }) => Number(from % BigInt(16 * MB)) === 0)
     expect(beginnings.length).toBeGreaterThan(1)
     expect(await missingRows(await restores.recover(), workload.acknowledged)).toEqual([])
+  })
+
+  test('of a server that was restored from tails goes on along its new timeline', async () => {
+    const workload = await start()
+    await backedUp.backUp()
+    await written(workload, workload.acknowledged.length + 20)
+    await workload.pause()
+    await allDurable(workload)
+    await lose(workload)
+
+    const second = await restores.recover()
+    const worker = new WorkerProcess({ POSTBOX_DATABASE_URL: second.url({ user: 'postbox_worker' }) })
+    await second.query("create table second as select 'kept' as life")
+    await until('the second life is durable', async () => {
+      const [row] = await second.query<{ durable: boolean }>(
+        `select coalesce(bool_or(flush_lsn >= pg_current_wal_flush_lsn()), false) durable
+         from pg_stat_replication where application_name = 'postbox'`,
+      )
+      return row!.durable
+    })
+    await second.kill9()
+    await worker.kill9()
+    expect(backedUp.bucket.keys().filter((key) => key.includes('/wal/00000002/'))).toEqual([])
+
+    const third = await restores.recover()
+    expect(await third.query('select life from second')).toEqual([{ life: 'kept' }])
+    expect(await missingRows(third, workload.acknowledged)).toEqual([])
+    // And the first life alone, when it is asked for.
+    const first = await restores.recover(['--target-timeline', '1'])
+    expect(await first.query("select to_regclass('second') as there")).toEqual([{ there: null }])
+    expect(await missingRows(first, workload.acknowledged)).toEqual([])
   })
 
   test('of 1 MB segments gives every row, in many segments and the last one', async () => {
