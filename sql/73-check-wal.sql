@@ -72,6 +72,7 @@ declare
     slot text := backup._setting_value('slot');
     wal record;
     limit_mb bigint := (select s.setting::bigint from pg_settings s where s.name = 'max_slot_wal_keep_size');
+    own_limit_mb bigint := backup._setting_value('wal_keep_limit')::bigint / 1048576;
     usual_mb bigint := (select 10 * s.setting::bigint from pg_settings s where s.name = 'max_wal_size');
     used numeric;
 begin
@@ -101,8 +102,11 @@ begin
     end if;
     return next;
 
-    -- Two ways to end badly: the limit is reached and the slot lost, or there is no limit and the disk fills.
+    -- Two ways to end badly: a limit is reached and the slot lost, or there is no limit and the disk fills.
     name := 'slot_limit';
+    if own_limit_mb > 0 and (limit_mb < 0 or own_limit_mb < limit_mb) then
+        limit_mb := own_limit_mb;
+    end if;
     used := coalesce(wal.kept_bytes, 0) / 1048576.0;
     if limit_mb >= 0 then
         state := case when used > 0.8 * limit_mb then 'crit' when used > 0.5 * limit_mb then 'warn' else 'ok' end;
@@ -112,7 +116,7 @@ begin
         message := format('WAL kept for Postbox: %s MB; it may grow until the disk is full', round(used));
     end if;
     hint := case when state <> 'ok' then
-        'Get the worker to store WAL again, or give the server room: see max_slot_wal_keep_size.' end;
+        'Get the worker to store WAL again, or give the server room: see max_slot_wal_keep_size and wal_keep_limit.' end;
     return next;
 end
 $$;

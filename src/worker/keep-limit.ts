@@ -4,8 +4,8 @@ import type { Settings } from '../catalog/settings.js'
 /** For so long the box must have taken nothing. A failed try to post lasts a minute or two by itself. */
 const STALLED_MS = 30_000
 
-/** What the box, the grant or the issuer is to blame for. Whatever else keeps WAL from being stored is no stall. */
-const BOX_TROUBLE = /^(box|grant|issuer)_|^clock_skew$|^part_too_large$/
+/** Codes of what the box, the grant or the issuer is to blame for: over when something is stored. */
+export const BOX_TROUBLE = /^(box|grant|issuer|clock|part)_/
 
 /**
  * Watches the setting wal_keep_limit, for those who prefer a gap to a full disk.
@@ -27,6 +27,7 @@ export class KeepLimit {
 
   /** After a failure: why the slot should be given up, as the reason of a gap reads; null when it should not. */
   async exceeded(failure: { code: string }, nowMs: number): Promise<string | null> {
+    // Whatever else keeps WAL from being stored is not healed by room on the disk.
     if (!BOX_TROUBLE.test(failure.code)) return null
     this.#stalledAtMs ??= nowMs
     const { slot, wal_keep_limit: limit } = this.settings()

@@ -8,15 +8,12 @@ import { ReplicationConnection } from '../source/replication-connection.js'
 import { dropSlot } from '../source/replication-slot.js'
 import type { Lsn } from '../wal/lsn.js'
 import { Backoff } from './backoff.js'
-import { KeepLimit } from './keep-limit.js'
+import { BOX_TROUBLE, KeepLimit } from './keep-limit.js'
 import { SegmentRecorder } from './segment-recorder.js'
 import { SlotReadiness } from './slot-readiness.js'
 import { StoredPosition } from './stored-position.js'
 import { Wakeup } from './wakeup.js'
 import { WalSession } from './wal-session.js'
-
-/** Errors of the box and of grants: over when something is stored, and not when the server answers again. */
-const BOX_TROUBLE = /^(box|grant|issuer|clock|part)_/
 
 /** How often the server must say that the slot's WAL is gone before the slot is given up. */
 const WAL_GONE_TRIES = 5
@@ -109,12 +106,12 @@ export class WalKeeper {
         const error = asPostboxError(thrown)
         log.error({ err: error, code: error.code, hint: error.hint }, 'WAL waits in the slot')
         await this.#reportFailure(error)
-        if (error.code === 'slot_invalid' && ++walGone >= WAL_GONE_TRIES) {
-          walGone = 0
-          await this.#giveUpSlot(`the server no longer had the WAL of the replication slot ${settings().slot}`)
-        }
-        const exceeded = await keepLimit.exceeded(error, performance.now()).catch(() => null)
-        if (exceeded !== null) await this.#giveUpSlot(exceeded)
+        const gone = error.code === 'slot_invalid' && ++walGone >= WAL_GONE_TRIES
+        const reason = gone
+          ? `the server no longer had the WAL of the replication slot ${settings().slot}`
+          : await keepLimit.exceeded(error, performance.now()).catch(() => null)
+        // The new slot is made at once: until then nothing keeps any WAL.
+        if (reason !== null && (await this.#giveUpSlot(reason))) backoff.reset()
         await this.#retry.wait(backoff.next(error.retryAfterMs), signal)
       }
     }
@@ -137,8 +134,10 @@ export class WalKeeper {
   /**
    * Drops the slot; the next session makes it anew, and records the gap that this leaves. Done to a slot whose WAL was
    * removed, which never streams again, and where the operator set that a gap is better than a full disk.
+   *
+   * Resolves to whether it could be dropped: its last reader may not have gone yet, and then the next failure tries again.
    */
-  async #giveUpSlot(reason: string): Promise<void> {
+  async #giveUpSlot(reason: string): Promise<boolean> {
     const { settings, log, databaseUrl } = this.options
     const { slot } = settings()
     log.error({ slot, reason }, 'the slot is given up: WAL that is not stored will be missing')
@@ -149,9 +148,10 @@ export class WalKeeper {
       })
       this.lossReason = reason
       this.gaveUp = true
+      return true
     } catch (thrown) {
-      // Its last reader may not have gone yet; the next failure tries again.
       log.error({ err: asPostboxError(thrown), slot }, 'the slot could not be dropped')
+      return false
     }
   }
 }

@@ -145,6 +145,13 @@ describe.each(postgresVersions)('backup.checks on Postgres %i', (version) => {
     expect(await check('last_job')).toEqual({ name: 'last_job', state: 'crit', message: text, hint: problem.hint })
   })
 
+  test('slot_limit: counts to the nearer of the two limits at which WAL is lost', async () => {
+    expect((await check('slot_limit')).message).toMatch(/it may grow until the disk is full/)
+    await catalog.rows(`select backup.configure('wal_keep_limit', '50GB')`)
+    expect((await check('slot_limit')).message).toMatch(/of 51200 MB before the slot is lost/)
+    await catalog.rows(`select backup.configure('wal_keep_limit', null)`)
+  })
+
   test('wal_gap: critical until a base backup was taken after the gap', async () => {
     await record(catalog, 2, [{ number: 1 }, { number: 2 }])
     await finish(catalog, 2, 'before-gap', { from: 1, to: 2 })
