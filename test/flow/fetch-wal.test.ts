@@ -117,6 +117,23 @@ describe('fetch-wal', () => {
     expect(failed.stderr).toMatch(/^postbox: .*\nhint: /)
   })
 
+  test('joins a segment from its tails, zeros behind them, and only while it is not stored whole', async () => {
+    const unfinished = '000000010000000000000003'
+    made.tails(1, '0/300000', [100, 8000], ['2026-11-22T10:00:00Z'])
+    const { code, stderr } = await fetch(unfinished)
+    expect([code, stderr.trim()]).toEqual([
+      0,
+      `postbox: warning: ${unfinished} is not stored whole; its tails hold it up to 0/301F40`,
+    ])
+    const joined = await readFile(join(directory, 'RECOVERYXLOG'))
+    expect([joined.length, joined.readBigUInt64LE(8), joined.readUInt32LE(40)]).toEqual([1024 * 1024, 0x300000n, 34])
+    expect(await fetch(`${unfinished}.partial`)).toMatchObject({ code: 1, stderr: '' })
+
+    made.segment(1, '0/300000')
+    expect(await fetch(unfinished)).toMatchObject({ code: 0, stderr: '' })
+    expect((await readFile(join(directory, 'RECOVERYXLOG'))).readUInt32LE(40)).toBe(0)
+  })
+
   test('asks again while the archive stutters', async () => {
     undo.push(s3.fail({ op: 'GetObject', times: 4, fault: { kind: 'status', status: 503, code: 'SlowDown' } }))
     expect((await fetch(SEGMENT, ['--retry-for', '60s'])).code).toBe(0)
