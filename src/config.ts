@@ -21,6 +21,8 @@ export interface WorkerConfig {
   boxCaFile: string | null
   logLevel: LogLevel
   threads: number
+  /** where archive-wal finds the worker; null for the usual place */
+  socket: string | null
 }
 
 /** Where the bucket is. The S3 keys themselves are found by the AWS SDK's usual chain. */
@@ -48,7 +50,20 @@ export function workerConfig(env: Environment = process.env): WorkerConfig {
     boxCaFile: optional(env, 'POSTBOX_CA_FILE'),
     logLevel: logLevel(env),
     threads: threads(env),
+    socket: socketPath(env),
   }
+}
+
+/** Where archive-wal finds the worker; null for the usual place. Throws `config_invalid`. */
+export function socketPath(env: Environment = process.env): string | null {
+  const value = optional(env, 'POSTBOX_SOCKET')
+  if (value === null || value.startsWith('/')) return value
+  throw invalid('POSTBOX_SOCKET', `"${value}" does not begin with /`, '/run/postbox/db1.sock')
+}
+
+/** Whether POSTBOX_DATABASE_URL says anything. */
+export function hasDatabaseUrl(env: Environment = process.env): boolean {
+  return optional(env, 'POSTBOX_DATABASE_URL') !== null
 }
 
 /** Throws `config_missing` or `config_invalid`, naming the variable. */

@@ -45,6 +45,7 @@ const retryableByCode = {
   job_canceled: false,
   job_not_running: false,
   worker_lost: true,
+  worker_unreachable: true,
   // what the catalog was told before and now is told otherwise
   wal_conflict: false,
   object_conflict: false,

@@ -42,6 +42,12 @@ export const variables = [
     default: 'one for each core',
   },
   {
+    name: 'POSTBOX_SOCKET',
+    side: 'worker',
+    meaning: 'the socket at which the worker takes WAL from archive-wal, for its own user alone',
+    default: '/tmp/postbox-<uid>/<system identifier>.sock',
+  },
+  {
     name: 'POSTBOX_CA_FILE',
     side: 'both',
     meaning: 'certificates (PEM) to trust for S3 and the issuer, in place of the public ones',

@@ -4,6 +4,7 @@ import { Grant } from '../box/grant.js'
 import { PostboxError } from '../errors.js'
 import type { Secret } from '../secret.js'
 import type { Lsn } from '../wal/lsn.js'
+import type { Segment } from '../wal/segment.js'
 import * as jobs from './jobs.js'
 import { CatalogPool, json } from './pool.js'
 import { Nothing, systemIdentifierArgument } from './row-values.js'
@@ -13,7 +14,7 @@ import * as slots from './slot.js'
 import * as wal from './wal.js'
 
 export type { ClaimedJob, FinishedBase, Progress, StoredObject } from './jobs.js'
-export type { SegmentRow } from './wal.js'
+export type { SegmentRow, WalIdentity } from './wal.js'
 
 /** The parts of the worker that can be in trouble. */
 export type Component = 'box' | 'issuer' | 'wal' | 'database'
@@ -104,6 +105,21 @@ export class Catalog {
   /** See wal.ts: the transaction's id, 0 when nothing was written. Throws `wal_conflict`. */
   recordSegments(systemIdentifier: string, segments: readonly wal.SegmentRow[]): Promise<number> {
     return wal.recordSegments(this.#pool, systemIdentifier, segments)
+  }
+
+  /** Whose WAL it is, and how it is cut. */
+  walIdentity(): Promise<wal.WalIdentity> {
+    return wal.readIdentity(this.#pool)
+  }
+
+  /** Whether a segment is recorded. Throws `wal_conflict` when it is, with another content. */
+  knowsSegment(systemIdentifier: string, segment: Segment, sha256: Buffer): Promise<boolean> {
+    return wal.knowsSegment(this.#pool, systemIdentifier, segment, sha256)
+  }
+
+  /** Whether a timeline is recorded. Throws `wal_conflict` when it is, with another history. */
+  knowsTimeline(systemIdentifier: string, timeline: number, history: string): Promise<boolean> {
+    return wal.knowsTimeline(this.#pool, systemIdentifier, timeline, history)
   }
 
   /** Throws `wal_conflict` when the timeline was recorded with another history. */

@@ -21,4 +21,7 @@ export const Nothing = z.object({ nothing: z.literal(['', null]) })
  */
 export const systemIdentifierArgument = (decimal: string): string => BigInt.asIntN(64, BigInt(decimal)).toString()
 
+/** The same back again: from a bigint's text to what Postgres prints. */
+export const SystemIdentifier = BigIntText.transform((value) => BigInt.asUintN(64, value).toString())
+
 export const lsnArgument = (lsn: Lsn): string => formatLsn(lsn)

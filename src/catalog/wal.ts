@@ -1,8 +1,9 @@
 import { sql } from 'slonik'
 import { z } from 'zod'
 import { parseLsn, type Lsn } from '../wal/lsn.js'
+import type { Segment } from '../wal/segment.js'
 import { json, type CatalogPool } from './pool.js'
-import { lsnArgument, Nothing, systemIdentifierArgument } from './row-values.js'
+import { lsnArgument, Nothing, SystemIdentifier, systemIdentifierArgument } from './row-values.js'
 
 /** A WAL segment that lies in the box. */
 export interface SegmentRow {
@@ -112,3 +113,51 @@ export async function isSynchronous(pool: CatalogPool, applicationName: string):
   `)
   return synchronous
 }
+
+const WalIdentity = z.object({
+  system_identifier: SystemIdentifier,
+  segment_bytes: z.coerce.number().int(),
+  /** a standby: nothing can be recorded */
+  in_recovery: z.boolean(),
+})
+
+/** Whose WAL the server writes, and how it is cut. */
+export type WalIdentity = z.infer<typeof WalIdentity>
+
+export async function readIdentity(pool: CatalogPool): Promise<WalIdentity> {
+  return pool.one(sql.type(WalIdentity)`
+    select c.system_identifier::text, pg_size_bytes(current_setting('wal_segment_size'))::text as segment_bytes,
+           pg_is_in_recovery() as in_recovery
+    from pg_control_system() c
+  `)
+}
+
+/** Whether a segment is recorded with this content. Throws `wal_conflict` when it is with another. */
+export async function knowsSegment(
+  pool: CatalogPool,
+  systemIdentifier: string,
+  { timeline, start }: Segment,
+  sha256: Buffer,
+): Promise<boolean> {
+  const { known } = await pool.one(sql.type(Known)`
+    select backup._knows_segment(
+      ${systemIdentifierArgument(systemIdentifier)}, ${timeline}, ${lsnArgument(start)}, ${sql.binary(sha256)}
+    ) as known
+  `)
+  return known
+}
+
+/** Whether a timeline is recorded with this history. Throws `wal_conflict` when it is with another. */
+export async function knowsTimeline(
+  pool: CatalogPool,
+  systemIdentifier: string,
+  timeline: number,
+  history: string,
+): Promise<boolean> {
+  const { known } = await pool.one(sql.type(Known)`
+    select backup._knows_timeline(${systemIdentifierArgument(systemIdentifier)}, ${timeline}, ${history}) as known
+  `)
+  return known
+}
+
+const Known = z.object({ known: z.boolean() })

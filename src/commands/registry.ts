@@ -25,6 +25,12 @@ export const commands: readonly CommandEntry[] = [
     load: async () => (await import('./worker.js')).workerCommand(),
   },
   {
+    name: 'archive-wal',
+    description: "store one WAL file, as Postgres's archive_command",
+    example: 'postbox archive-wal pg_wal/000000010000000000000001',
+    load: async () => (await import('./archive-wal.js')).archiveWalCommand(),
+  },
+  {
     name: 'grant',
     description: 'sign a grant: the right to post, for one server and for a while',
     example: 'postbox grant --server db1 --expires 12h',

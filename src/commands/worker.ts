@@ -1,9 +1,8 @@
-import { readFileSync } from 'node:fs'
 import { Command } from 'commander'
-import { environmentWithThreads, workerConfig, type WorkerConfig } from '../config.js'
-import { PostboxError } from '../errors.js'
+import { environmentWithThreads, workerConfig } from '../config.js'
 import { createLog } from '../log.js'
 import { runWorker } from '../worker/worker.js'
+import { readCertificates } from './certificates.js'
 import { interruptSignal } from './interrupt.js'
 
 const help = `
@@ -19,9 +18,10 @@ export function workerCommand(): Command {
   return new Command('worker').addHelpText('after', help).action(async () => {
     const config = workerConfig()
     growThreadPool(config.threads)
-    const { databaseUrl, issuer, threads } = config
+    const { databaseUrl, issuer, threads, socket } = config
     const log = createLog(config.logLevel)
-    await runWorker({ databaseUrl, issuer, ca: readCertificates(config), threads, log }, interruptSignal())
+    const ca = readCertificates(config.boxCaFile)
+    await runWorker({ databaseUrl, issuer, ca, threads, socket, log }, interruptSignal())
     log.info('the worker has ended')
   })
 }
@@ -34,16 +34,4 @@ function growThreadPool(threads: number): void {
   const env = environmentWithThreads(threads)
   if (env === null || process.execve === undefined) return
   process.execve(process.execPath, [process.execPath, ...process.execArgv, ...process.argv.slice(1)], env)
-}
-
-function readCertificates({ boxCaFile }: WorkerConfig): string | undefined {
-  if (boxCaFile === null) return undefined
-  try {
-    return readFileSync(boxCaFile, 'utf8')
-  } catch (cause) {
-    const hint = 'Name a PEM file that the worker may read.'
-    throw new PostboxError('config_invalid', `POSTBOX_CA_FILE names ${boxCaFile}, which cannot be read`, hint, {
-      cause,
-    })
-  }
 }

@@ -47,13 +47,32 @@ export function readSegmentHeader(wal: Buffer): SegmentHeader {
 
 /** Throws `wal_invalid` unless the bytes are that segment of that server: a file accepted blindly is found out at restore. */
 export function checkSegment(wal: Buffer, segment: Segment, segmentBytes: number, systemIdentifier: string): void {
+  checkSegmentHeader(wal, segment, segmentBytes, systemIdentifier)
+  if (wal.length !== segmentBytes) {
+    throw notThat(segment, segmentBytes, `has ${wal.length} bytes instead of ${segmentBytes}`)
+  }
+}
+
+/** The same by the first LONG_HEADER_BYTES alone. */
+export function checkSegmentHeader(
+  wal: Buffer,
+  segment: Segment,
+  segmentBytes: number,
+  systemIdentifier: string,
+): void {
   const header = readSegmentHeader(wal)
-  const name = segmentName(segment, segmentBytes)
-  const wrong = (what: string) =>
-    new PostboxError('wal_invalid', `segment ${name} ${what}`, 'The WAL stream or file is not what it claims to be.')
-  if (wal.length !== segmentBytes) throw wrong(`has ${wal.length} bytes instead of ${segmentBytes}`)
+  const wrong = (what: string) => notThat(segment, segmentBytes, what)
   if (header.segmentBytes !== segmentBytes) throw wrong(`says that segments have ${header.segmentBytes} bytes`)
   if (header.start !== segment.start) throw wrong(`begins at ${formatLsn(header.start)} by its header`)
   if (header.timeline > segment.timeline) throw wrong(`was written on timeline ${header.timeline}`)
   if (header.systemIdentifier !== systemIdentifier) throw wrong(`belongs to system ${header.systemIdentifier}`)
+}
+
+function notThat(segment: Segment, segmentBytes: number, what: string): PostboxError {
+  const name = segmentName(segment, segmentBytes)
+  return new PostboxError(
+    'wal_invalid',
+    `segment ${name} ${what}`,
+    'The WAL stream or file is not what it claims to be.',
+  )
 }

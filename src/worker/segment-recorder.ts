@@ -1,5 +1,6 @@
 import type { Catalog } from '../catalog/catalog.js'
 import type { Lsn } from '../wal/lsn.js'
+import type { Segment } from '../wal/segment.js'
 import { OwnTransactions } from './own-transactions.js'
 import type { StoredSegment } from './segment-store.js'
 
@@ -27,6 +28,11 @@ export class SegmentRecorder {
     return this.#held[0]?.segment.start ?? null
   }
 
+  /** SHA-256 of a segment that is stored and has no row; null when it is none of those. */
+  heldSha256({ timeline, start }: Segment): Buffer | null {
+    return this.#held.find(({ segment }) => segment.timeline === timeline && segment.start === start)?.sha256 ?? null
+  }
+
   /** Records the segment and those held before it; holds it when nobody but us wrote in it. */
   async record(segment: StoredSegment, ownOnly: boolean): Promise<void> {
     this.#held.push(segment)
@@ -44,7 +50,8 @@ export class SegmentRecorder {
   }
 }
 
-function toRow(stored: StoredSegment): Parameters<Catalog['recordSegments']>[1][number] {
+/** A stored segment as its row. */
+export function toRow(stored: StoredSegment): Parameters<Catalog['recordSegments']>[1][number] {
   return {
     timeline: stored.segment.timeline,
     start_lsn: stored.segment.start,

@@ -50,7 +50,9 @@ export async function findStartingPoint(
   if (stored !== null && stored.lsn >= slotStart) {
     keeper.lossReason = null
     keeper.gaveUp = false
-    return { point: slotPoint, loss: null }
+    // What archive-wal stored while no worker ran is not stored again.
+    const whole = await catalog.coversWal(systemIdentifier, timeline, slotStart, stored.lsn)
+    return { point: { ...slotPoint, start: whole ? stored.lsn : slotStart }, loss: null }
   }
   const stillThere =
     stored !== null && stored.lsn >= keeper.goneBefore && (await hasWal(databaseUrl, stored.timeline, stored.lsn))

@@ -5,6 +5,7 @@ import type { Settings } from '../catalog/settings.js'
 import type { LogLevel } from '../config.js'
 import type { Secret } from '../secret.js'
 import { version } from '../version.js'
+import { ArchiveSocket } from './archive-socket.js'
 import { GrantKeeper } from './grant-keeper.js'
 import { JobLauncher } from './job-launcher.js'
 import { JobRunner } from './job-runner.js'
@@ -19,6 +20,8 @@ export interface WorkerOptions {
   ca: string | undefined
   /** frames compressed at once */
   threads: number
+  /** where archive-wal finds us; null for the usual place */
+  socket: string | null
   log: Logger
 }
 
@@ -32,6 +35,7 @@ export class Term {
   readonly #wal: WalKeeper
   readonly #watch: SynchronousWatch
   readonly #runner: JobRunner
+  readonly #archive: ArchiveSocket
   readonly #launcher: JobLauncher
   #settings: Settings
 
@@ -57,6 +61,15 @@ export class Term {
     const synchronous = () => this.#watch.synchronous
     const server = () => grant().server
     this.#wal = new WalKeeper({ databaseUrl, catalog, box: this.#box, server, settings: live, synchronous, log })
+    this.#archive = new ArchiveSocket({
+      catalog,
+      box: this.#box,
+      server,
+      compressionLevel: () => this.#settings.compression_level,
+      streamed: this.#wal.streamed,
+      path: options.socket,
+      log,
+    })
     this.#launcher = new JobLauncher({ wal: this.#wal, refreshGrant: refresh, grant })
     this.#runner = new JobRunner({ catalog, log, runJob: (job, signal) => this.#runJob(job, signal) })
   }
@@ -80,7 +93,7 @@ export class Term {
 
   /** Runs until `signal` is aborted or one part fails, which ends the others. */
   async run(signal: AbortSignal): Promise<void> {
-    const parts = [this.#grants, this.#wal, this.#runner, this.#watch].map((part) => part.run(signal))
+    const parts = [this.#grants, this.#wal, this.#runner, this.#watch, this.#archive].map((part) => part.run(signal))
     for (const part of parts) this.#orEnd(part)
     await Promise.allSettled(parts)
     await this.#box[Symbol.asyncDispose]()

@@ -12,6 +12,7 @@ import { BOX_TROUBLE, KeepLimit } from './keep-limit.js'
 import { SegmentRecorder } from './segment-recorder.js'
 import { SlotReadiness } from './slot-readiness.js'
 import { StoredPosition } from './stored-position.js'
+import { StreamedSegments } from './streamed-segments.js'
 import { Wakeup } from './wakeup.js'
 import { WalSession } from './wal-session.js'
 
@@ -38,6 +39,7 @@ export interface WalKeeperOptions {
 export class WalKeeper {
   readonly position = new StoredPosition()
   readonly recorder: SegmentRecorder
+  readonly streamed: StreamedSegments
   /** before it, WAL that the slot does not keep is gone from the server */
   goneBefore: Lsn = 0n
   /** how WAL came to be lost, until that is recorded */
@@ -52,6 +54,7 @@ export class WalKeeper {
 
   constructor(readonly options: WalKeeperOptions) {
     this.recorder = new SegmentRecorder(options.catalog)
+    this.streamed = new StreamedSegments(this.position, this.recorder)
   }
 
   /** What failed is tried again now: a grant came, or somebody waits. */
@@ -100,8 +103,10 @@ export class WalKeeper {
           this.#boxIsWell()
         }
         const connection = await ReplicationConnection.open(databaseUrl, 'postbox')
+        this.streamed.begin()
         await new WalSession(this, connection, onProgress).run(signal)
       } catch (thrown) {
+        this.streamed.end()
         if (signal.aborted) break
         const error = asPostboxError(thrown)
         log.error({ err: error, code: error.code, hint: error.hint }, 'WAL waits in the slot')

@@ -1,4 +1,5 @@
 import { keyholderEnv, postboxOk, WorkerProcess } from './command.js'
+import { program, type Program } from './program.js'
 import { startPostgres, type SandboxPostgres, type StartOptions } from './postgres.js'
 import { startS3, type LocalS3 } from './s3/server.js'
 import { until } from './until.js'
@@ -12,6 +13,8 @@ export interface BackedUpOptions extends StartOptions {
   expires?: string
   /** more of the worker's environment */
   workerEnv?: Record<string, string>
+  /** run the worker as the user that runs Postgres, as archive-wal wants it */
+  workerAsSandboxUser?: boolean
 }
 
 /** A job as backup.jobs shows it. */
@@ -32,6 +35,7 @@ const BUCKET = 'backups'
 /** A Postgres with the schema installed, a grant, a running worker and a local S3: what a user has on the first day. */
 export class BackedUpServer {
   worker!: WorkerProcess
+  #workerProgram: Program | null = null
 
   private constructor(
     readonly postgres: SandboxPostgres,
@@ -46,11 +50,13 @@ export class BackedUpServer {
       tls = false,
       expires = '12h',
       workerEnv = {},
+      workerAsSandboxUser = false,
       ...postgresOptions
     } = options
     const s3 = await startS3({ buckets: [{ name: BUCKET, versioned }], tls })
     const postgres = await startPostgres(postgresOptions)
     const backedUp = new BackedUpServer(postgres, s3, server)
+    if (workerAsSandboxUser) backedUp.#workerProgram = await program()
     await postboxOk(['install', '--worker-role', 'postbox_worker'], backedUp.databaseEnv('postgres'))
     await backedUp.installGrant(expires)
     backedUp.startWorker(workerEnv)
@@ -62,6 +68,8 @@ export class BackedUpServer {
   databaseEnv(user = 'postbox_worker'): Record<string, string> {
     return {
       POSTBOX_DATABASE_URL: this.postgres.url({ user }),
+      // It goes with the server, however the worker ends.
+      POSTBOX_SOCKET: `${this.postgres.socketDir}/worker/postbox.sock`,
       ...(this.s3.caFile === null ? {} : { POSTBOX_CA_FILE: this.s3.caFile }),
     }
   }
@@ -76,7 +84,7 @@ export class BackedUpServer {
   }
 
   startWorker(env: Record<string, string> = {}): WorkerProcess {
-    this.worker = new WorkerProcess({ ...this.databaseEnv(), ...env })
+    this.worker = new WorkerProcess({ ...this.databaseEnv(), ...env }, this.#workerProgram)
     return this.worker
   }
 

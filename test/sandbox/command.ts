@@ -2,9 +2,10 @@ import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { endWithUs, forgetProcess } from './guard.js'
-import { program } from './program.js'
+import { program, type Program } from './program.js'
 import type { LocalS3 } from './s3/server.js'
 import { until } from './until.js'
+import { sandboxUser } from './user.js'
 
 /** The compiled program, as it is shipped. */
 export const cli = join(import.meta.dirname, '../../dist/cli.js')
@@ -18,10 +19,25 @@ export interface CommandResult {
   stderr: string
 }
 
+export interface CommandPlace {
+  cwd?: string
+  /** as the user that runs Postgres, otherwise as ourselves */
+  asSandboxUser?: boolean
+}
+
 /** Runs `postbox ARGS…` to its end with nothing in its environment but `env`. */
-export async function postbox(args: readonly string[], env: Record<string, string>): Promise<CommandResult> {
+export async function postbox(
+  args: readonly string[],
+  env: Record<string, string>,
+  { cwd, asSandboxUser }: CommandPlace = {},
+): Promise<CommandResult> {
   const { node, cli: shipped } = await program()
-  const child = spawn(node, [shipped, ...args], { env: { ...bare, ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(node, [shipped, ...args], {
+    env: { ...bare, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+    cwd,
+    ...(asSandboxUser ? sandboxUser() : null),
+  })
   const output = gather(child)
   const [code] = (await once(child, 'close')) as [number | null]
   return { code, ...output }
@@ -55,10 +71,13 @@ export class WorkerProcess {
   readonly #output: { stdout: string; stderr: string }
   readonly ended: Promise<number | null>
 
-  constructor(env: Record<string, string>) {
-    this.#child = spawn(process.execPath, [cli, 'worker'], {
+  /** @param as who runs it: ourselves, or the user that runs Postgres by a program that this one may read */
+  constructor(env: Record<string, string>, as: Program | null = null) {
+    const { node, cli: shipped } = as ?? { node: process.execPath, cli }
+    this.#child = spawn(node, [shipped, 'worker'], {
       env: { ...bare, POSTBOX_LOG_LEVEL: 'debug', ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
+      ...(as ? sandboxUser() : null),
     })
     this.#output = gather(this.#child)
     this.ended = once(this.#child, 'close').then(([code]) => {

@@ -35,6 +35,8 @@ const calls: [call: string, who: Person[]][] = [
   [`select backup._record_object(0, '', '', 0, 0, '')`, ['worker']],
   [`select backup._record_segments(0, '[]')`, ['worker']],
   [`select backup._record_timeline(0, 0, '', '')`, ['worker']],
+  [`select backup._knows_segment(0, 0, '0/0', '')`, ['worker']],
+  [`select backup._knows_timeline(0, 0, '')`, ['worker']],
   [`select backup._covers_wal(0, 0, '0/0', '0/0')`, ['worker']],
   [`select backup._record_gap(0, 0, '0/0', '', true)`, ['worker']],
   [`select backup._finish_base(0, '{}')`, ['worker']],

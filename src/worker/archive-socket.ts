@@ -1,0 +1,125 @@
+import type { Socket } from 'node:net'
+import type { Logger } from 'pino'
+import { asPostboxError, PostboxError } from '../errors.js'
+import { ArchiveChannel, type Offer } from './archive-channel.js'
+import { Backoff } from './backoff.js'
+import { listenPrivately, usualSocket } from './private-socket.js'
+import { WalFileStore, type ArchiveOutcome, type OfferedFile, type WalFileStoreOptions } from './wal-file-store.js'
+
+export interface ArchiveSocketOptions extends Omit<WalFileStoreOptions, 'identity'> {
+  /** null for the usual place */
+  path: string | null
+  log: Logger
+}
+
+/** Often enough for archive-wal to know that we live. */
+const WAITING_EVERY_MS = 5000
+/** archive-wal sends without a pause. */
+const SILENCE_MS = 60_000
+
+/** Takes WAL from `postbox archive-wal`, one file at a time, and says when it is stored and recorded. */
+export class ArchiveSocket {
+  #turn: Promise<unknown> = Promise.resolve()
+  /** one segment; kept, so that a busy archiver does not leave a trail of garbage */
+  #buffer = Buffer.alloc(0)
+
+  constructor(readonly options: ArchiveSocketOptions) {}
+
+  /** Runs until `signal` is aborted. WAL is streamed all the same where there can be no socket, so that is no failure. */
+  async run(signal: AbortSignal): Promise<void> {
+    const backoff = new Backoff(1000, 60_000)
+    while (!signal.aborted) {
+      try {
+        await this.#serve(signal)
+      } catch (thrown) {
+        if (signal.aborted) return
+        const error = asPostboxError(thrown)
+        this.options.log.warn({ code: error.code, hint: error.hint }, `archive-wal is not served: ${error.message}`)
+        await backoff.wait(signal)
+      }
+    }
+  }
+
+  async #serve(signal: AbortSignal): Promise<void> {
+    const { catalog, log, path } = this.options
+    const identity = await catalog.walIdentity()
+    const store = new WalFileStore({ ...this.options, identity })
+    const at = path ?? usualSocket(identity.system_identifier)
+    const socket = await listenPrivately(at, (connection) => void this.#answer(connection, store, signal))
+    try {
+      log.info({ socket: at }, 'archive-wal is served')
+      const ended = Promise.withResolvers<undefined>()
+      const end = () => {
+        ended.resolve(undefined)
+      }
+      signal.addEventListener('abort', end, { once: true })
+      if (signal.aborted) end()
+      await Promise.race([ended.promise, socket.failed]).finally(() => {
+        signal.removeEventListener('abort', end)
+      })
+    } finally {
+      await socket.close()
+    }
+  }
+
+  /** Never rejects. */
+  async #answer(connection: Socket, store: WalFileStore, signal: AbortSignal): Promise<void> {
+    const { log } = this.options
+    const channel = new ArchiveChannel(connection, SILENCE_MS)
+    const waiting = setInterval(() => {
+      channel.send({ state: 'waiting' })
+    }, WAITING_EVERY_MS)
+    let name = ''
+    try {
+      const offer = readOffer(await channel.readLine())
+      name = offer.file
+      const outcome = await this.#inTurn(() => store.store(this.#offered(offer, channel), signal))
+      log.debug({ file: name, outcome }, 'archive-wal is answered')
+      channel.send({ state: outcome })
+    } catch (thrown) {
+      if (signal.aborted) return
+      const { code, message, hint } = asPostboxError(thrown)
+      log.warn({ code, hint, file: name }, `archive-wal failed: ${message}`)
+      channel.send({ state: 'failed', code, message, hint })
+    } finally {
+      clearInterval(waiting)
+      connection.end()
+    }
+  }
+
+  /** So that no more than one segment is in memory, whoever asks. */
+  #inTurn(work: () => Promise<ArchiveOutcome>): Promise<ArchiveOutcome> {
+    const result = this.#turn.then(work)
+    this.#turn = result.catch(() => undefined)
+    return result
+  }
+
+  #offered({ file, bytes, sha256, head }: Offer, channel: ArchiveChannel): OfferedFile {
+    const read = async (): Promise<Buffer> => {
+      channel.send({ state: 'send' })
+      if (this.#buffer.length < bytes) this.#buffer = Buffer.allocUnsafeSlow(bytes)
+      const content = this.#buffer.subarray(0, bytes)
+      if (await channel.readBytes(content)) return content
+      throw new PostboxError(
+        'worker_unreachable',
+        `the connection ended before all bytes of ${file} had come`,
+        'Postgres tries again.',
+      )
+    }
+    return { name: file, bytes, sha256: Buffer.from(sha256, 'hex'), head: Buffer.from(head, 'base64'), read }
+  }
+}
+
+function readOffer(line: unknown): Offer {
+  const { file, bytes, sha256, head } = (line ?? {}) as Partial<Record<keyof Offer, unknown>>
+  const whole =
+    typeof file === 'string' &&
+    typeof bytes === 'number' &&
+    Number.isSafeInteger(bytes) &&
+    bytes >= 0 &&
+    typeof sha256 === 'string' &&
+    /^[0-9a-f]{64}$/.test(sha256) &&
+    typeof head === 'string'
+  if (whole) return { file, bytes, sha256, head }
+  throw new PostboxError('bad_argument', 'that is no offer of a file', 'archive-wal and worker are of other versions.')
+}

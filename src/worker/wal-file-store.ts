@@ -1,0 +1,127 @@
+import { createHash } from 'node:crypto'
+import type { Box } from '../box/box.js'
+import type { Home } from '../box/key-names.js'
+import type { Catalog, WalIdentity } from '../catalog/catalog.js'
+import { PostboxError } from '../errors.js'
+import type { Lsn } from '../wal/lsn.js'
+import { checkSegmentHeader } from '../wal/page.js'
+import { parseSegmentName, type Segment } from '../wal/segment.js'
+import { parseTimelineHistory } from '../wal/timeline-history.js'
+import { walFileKind } from '../wal/wal-file.js'
+import { toRow } from './segment-recorder.js'
+import { storeSegment } from './segment-store.js'
+import { storeTimelineFile } from './timeline-store.js'
+
+/** A file that Postgres wants archived: a segment or a timeline's history. */
+export interface OfferedFile {
+  name: string
+  bytes: number
+  sha256: Buffer
+  /** its first bytes, as many as a segment's header has */
+  head: Buffer
+  /** Its bytes, which stay as they are until it is stored. Asked for only when they are needed. */
+  read: () => Promise<Buffer>
+}
+
+/** `known`: it lies in the box already, so nothing was posted. */
+export type ArchiveOutcome = 'stored' | 'known'
+
+/** What the worker streams by itself of the same WAL. */
+export interface StreamedWal {
+  /** Resolves when the stream has stored WAL up to `lsn`, or will not soon. */
+  settled(timeline: number, lsn: Lsn, signal: AbortSignal): Promise<void>
+  /** SHA-256 of a segment that is stored and whose row is held back; null when there is none. */
+  heldSha256(segment: Segment): Buffer | null
+}
+
+export interface WalFileStoreOptions {
+  catalog: Catalog
+  box: Box
+  /** the server's name in the box; throws `grant_missing` while nobody said it */
+  server: () => string
+  compressionLevel: () => number
+  identity: WalIdentity
+  /** null without a worker */
+  streamed: StreamedWal | null
+}
+
+/** A history has a line for each promotion. */
+const MAX_HISTORY_BYTES = 1024 * 1024
+
+/**
+ * Stores what Postgres's archive_command gives, and what the catalog does not know yet: file stored → its row → done.
+ */
+export class WalFileStore {
+  constructor(readonly options: WalFileStoreOptions) {}
+
+  /**
+   * Resolves when the file is in the box and the catalog knows it.
+   *
+   * Throws `wal_invalid` for bytes that are not what the name says, `wal_conflict` when other bytes were stored before,
+   * and as catalog and box do.
+   */
+  async store(file: OfferedFile, signal: AbortSignal): Promise<ArchiveOutcome> {
+    // Before anything is posted: a standby would post it again with every try.
+    if (this.options.identity.in_recovery) {
+      throw new PostboxError(
+        'catalog_refused',
+        `${file.name} cannot be recorded by a standby`,
+        'Set archive_mode to on instead of always, so that the primary archives.',
+      )
+    }
+    const kind = walFileKind(file.name)
+    if (kind === 'segment') return this.#storeSegment(file, signal)
+    if (kind === 'history') return this.#storeHistory(file, signal)
+    throw new PostboxError('bad_argument', `${file.name} is not stored`, 'Only segments and histories are.')
+  }
+
+  async #storeSegment(file: OfferedFile, signal: AbortSignal): Promise<ArchiveOutcome> {
+    const { catalog, streamed, identity, box } = this.options
+    const { segment_bytes: segmentBytes, system_identifier: systemIdentifier } = identity
+    if (file.bytes !== segmentBytes) throw wrong(file, `has ${file.bytes} bytes instead of ${segmentBytes}`)
+    const segment = parseSegmentName(file.name, segmentBytes)
+    // Nobody waits for a segment that this server will never write.
+    checkSegmentHeader(file.head, segment, segmentBytes, systemIdentifier)
+
+    // The stream has it at the same moment as the archiver, and stores it once for both.
+    await streamed?.settled(segment.timeline, segment.start + BigInt(segmentBytes), signal)
+    if (await catalog.knowsSegment(systemIdentifier, segment, file.sha256)) return 'known'
+    const held = streamed?.heldSha256(segment) ?? null
+    if (held?.equals(file.sha256)) return 'known'
+    if (held) throw wrong(file, 'is not what the server streamed')
+
+    const raw = await this.#read(file)
+    const store = { home: this.#home, segmentBytes, box, compressionLevel: this.options.compressionLevel() }
+    const stored = await storeSegment(store, segment, raw, signal)
+    await catalog.recordSegments(systemIdentifier, [toRow(stored)])
+    return 'stored'
+  }
+
+  async #storeHistory(file: OfferedFile, signal: AbortSignal): Promise<ArchiveOutcome> {
+    const { catalog, identity } = this.options
+    if (file.bytes === 0 || file.bytes > MAX_HISTORY_BYTES) throw wrong(file, `has ${file.bytes} bytes`)
+    const timeline = Number.parseInt(file.name.slice(0, 8), 16)
+    const content = await this.#read(file)
+    const text = content.toString('utf8')
+    const parent = parseTimelineHistory(text).at(-1)?.timeline
+    if (parent === undefined || parent >= timeline) throw wrong(file, 'is not the history of its timeline')
+    if (await catalog.knowsTimeline(identity.system_identifier, timeline, text)) return 'known'
+    await storeTimelineFile(this.options, this.#home, { timeline, content }, signal)
+    return 'stored'
+  }
+
+  async #read(file: OfferedFile): Promise<Buffer> {
+    const content = await file.read()
+    const same = content.length === file.bytes && createHash('sha256').update(content).digest().equals(file.sha256)
+    if (!same) throw wrong(file, 'changed while it was read')
+    return content
+  }
+
+  get #home(): Home {
+    return { server: this.options.server(), systemIdentifier: this.options.identity.system_identifier }
+  }
+}
+
+function wrong({ name }: OfferedFile, what: string): PostboxError {
+  return new PostboxError('wal_invalid', `${name} ${what}`, 'The file is cut off or damaged, or not of this server.')
+}
