@@ -34,5 +34,5 @@ export default ts.config(
       ],
     },
   },
-  { files: ['*.js'], languageOptions: { globals: { process: 'readonly' } } },
+  { files: ['*.js'], languageOptions: { globals: { process: 'readonly', URL: 'readonly' } } },
 )

@@ -21,7 +21,7 @@ export function typed(where: 'database' | 'keyholder' | 'worker', text: string):
 /** Rows as psql draws them, under the statement that gave them. */
 export function table(rows: readonly Record<string, unknown>[]): void {
   const columns = Object.keys(rows[0] ?? {})
-  const cells = rows.map((row) => columns.map((column) => text(row[column])))
+  const cells = rows.map((row) => columns.map((column) => cellOf(row[column])))
   const widths = columns.map((column, at) => Math.max(column.length, ...cells.map((row) => row[at]!.length)))
   const line = (row: readonly string[]) =>
     row
@@ -37,7 +37,7 @@ export function output(printed: string): void {
   for (const line of printed.trimEnd().split('\n')) process.stdout.write(`             ${line}\n`)
 }
 
-function text(value: unknown): string {
+function cellOf(value: unknown): string {
   if (value === null || value === undefined) return ''
   if (value instanceof Date)
     return value
