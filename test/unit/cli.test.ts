@@ -72,7 +72,7 @@ describe.each(commands.map(({ name }) => name))('postbox %s', (name) => {
     const { code, stdout } = await runPostbox([name, '--help'])
     expect(code).toBe(0)
     expect(stdout).toContain(`Usage: postbox ${name} `)
-    expect(stdout).toMatch(new RegExp(`^\\s*(\\$|restore_command =) .*postbox ${name}\\b`, 'm'))
+    expect(stdout).toMatch(new RegExp(`^\\s*(\\$|restore_command =|archive_command =) .*postbox ${name}\\b`, 'm'))
   })
 })
 

@@ -33,10 +33,17 @@ describe('what the worker reads', () => {
     expect(workerConfig(database)).toEqual({
       databaseUrl: expect.anything(),
       issuer: null,
+      socket: null,
       boxCaFile: null,
       logLevel: 'info',
       threads: availableParallelism(),
     })
+  })
+
+  test('the socket has a whole path', () => {
+    const socket = '/run/postbox/db1.sock'
+    expect(workerConfig({ ...database, POSTBOX_SOCKET: socket })).toMatchObject({ socket })
+    expect(() => workerConfig({ ...database, POSTBOX_SOCKET: 'db1.sock' })).toThrow(/POSTBOX_SOCKET.*begin with/)
   })
 
   test('a missing variable is named with an example', () => {
