@@ -25,6 +25,11 @@ interface Streamed {
 
 /** Streams `count` segments from where the slot stands and reports each as stored. */
 async function stream(postgres: SandboxPostgres, count: number): Promise<Streamed[]> {
+  // The server notices a moment later that the connection before is gone.
+  await until('the slot is free', async () => {
+    const [slot] = await postgres.query<{ active: boolean }>('select active from pg_replication_slots')
+    return !slot!.active
+  })
   const connection = await open(postgres)
   try {
     const { segmentBytes, systemIdentifier } = await identifyServer(connection)

@@ -131,6 +131,18 @@ export class BackedUpServer {
     })
   }
 
+  /** Waits until all that was committed before the call is in the box, in whole segments or in tails. */
+  async untilDurable(): Promise<void> {
+    const [row] = await this.postgres.query<{ lsn: string }>('select pg_current_wal_flush_lsn()::text lsn')
+    await until(`WAL up to ${row!.lsn} is durable`, async () => {
+      const [at] = await this.postgres.query<{ durable: boolean }>(
+        "select coalesce(max(flush_lsn) >= $1::pg_lsn, false) durable from pg_stat_replication where application_name = 'postbox'",
+        [row!.lsn],
+      )
+      return at!.durable
+    })
+  }
+
   async remove(): Promise<void> {
     await this.worker.kill9()
     await this.postgres.remove()
