@@ -4,7 +4,7 @@ import { until } from '../sandbox/until.js'
 import { startWorkload } from '../sandbox/workload.js'
 import { disagreements } from './agreement.js'
 import { hold } from './hold.js'
-import { recordAllWal } from './observe.js'
+import { checkBecomes, recordAllWal } from './observe.js'
 import { showLogOfFailures } from './show-log.js'
 
 let backedUp: BackedUpServer
@@ -76,25 +76,16 @@ describe.each(Object.entries(endings))('a server that is %s and started again', 
   })
 })
 
-test('a slot whose WAL is gone is made anew: the gap is shown, and the next base backup is beyond it', async () => {
-  await backedUp.backUp()
-  await backedUp.worker.kill9()
-  await backedUp.postgres.query("alter system set max_slot_wal_keep_size = '2MB'")
-  await backedUp.postgres.query("alter system set wal_keep_size = '0'")
-  await backedUp.postgres.query("alter system set max_wal_size = '2MB'")
-  await backedUp.postgres.query("alter system set min_wal_size = '2MB'")
-  await backedUp.postgres.query('select pg_reload_conf()')
-  for (let n = 0; n < 6; n++) {
-    await backedUp.postgres.query('select pg_current_xact_id()')
-    await backedUp.postgres.query('select pg_switch_wal()')
-  }
-  await backedUp.postgres.query('checkpoint')
-  backedUp.startWorker()
-  await backedUp.worker.says('has already been removed')
-  await backedUp.worker.says('made the slot')
-  await recordAllWal(backedUp)
-  const check = 'select state, hint from backup.checks where name = $1'
-  expect((await backedUp.postgres.query(check, ['wal_gap']))[0]).toMatchObject({ state: 'crit' })
-  await backedUp.backUp()
-  expect((await backedUp.postgres.query(check, ['wal_gap']))[0]).toMatchObject({ state: 'ok', hint: null })
+test('a walsender that is ended in the middle of WAL costs nothing, and the worker goes on', async () => {
+  const held = hold(backedUp.s3, 'before-store', { key: /\/wal\// })
+  await backedUp.postgres.query('select pg_current_xact_id()')
+  await backedUp.postgres.query('select pg_switch_wal()')
+  await held.reached()
+  const ended = await backedUp.postgres.query(
+    "select pg_terminate_backend(pid) from pg_stat_replication where application_name = 'postbox'",
+  )
+  expect(ended).toHaveLength(1)
+  held.release()
+  expect(await disagreements(backedUp)).toEqual([])
+  await checkBecomes(backedUp, 'worker', 'ok')
 })
