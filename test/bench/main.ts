@@ -1,6 +1,7 @@
 import { cpus, totalmem } from 'node:os'
 import { parseArgs } from 'node:util'
 import { benchBase } from './base.js'
+import { benchSync } from './sync.js'
 import { benchWal } from './wal.js'
 import { writeReport, type BenchResult } from './report.js'
 
@@ -9,7 +10,11 @@ export interface BenchOptions {
   gigabytes: number
 }
 
-const benches: Record<string, (options: BenchOptions) => Promise<BenchResult>> = { base: benchBase, wal: benchWal }
+const benches: Record<string, (options: BenchOptions) => Promise<BenchResult>> = {
+  base: benchBase,
+  wal: benchWal,
+  sync: benchSync,
+}
 
 /** `npm run bench -- NAME [--runs N] [--gigabytes N] [--json]`: prints ratios against the peer of the same run. */
 async function main(): Promise<void> {
