@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Catalog } from '../catalog/catalog.js'
 
 /** synchronous_standby_names changes by a reload, which nobody tells a standby. */
-const LOOK_EVERY_MS = 5000
+const LOOK_EVERY_MS = 1000
 
 /** Knows whether a COMMIT waits for the box. Only reads, so that an idle server stays idle. */
 export class SynchronousWatch {

@@ -65,6 +65,8 @@ describe.each(postgresVersions)('the typed catalog on Postgres %i', (version) =>
       job_max_attempts: 3,
       base_max_age: 8 * 86_400,
       wal_interval: 1,
+      wal_keep_limit: 0,
+      base_after_gap: 'on',
       wal_max_delay: 300,
       grant_warn_before: 3 * 3600,
     })
