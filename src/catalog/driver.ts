@@ -37,6 +37,8 @@ export function catalogDriver(databaseUrl: Secret): ReturnType<typeof createDriv
       return {
         connect: async () => {
           await client.connect()
+          // What COMMITs wait for may be the worker itself: its own must not wait for that.
+          await client.query('set synchronous_commit = local')
         },
         end: () => client.end(),
         query: async (text, values) => {
