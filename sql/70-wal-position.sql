@@ -57,6 +57,28 @@ $$;
 
 comment on function backup._wal_position() is 'How far WAL is safe, seen without pg_monitor.';
 
+create or replace function backup._is_synchronous(
+    -- of the worker's WAL stream
+    application_name text
+)
+    -- whether a COMMIT waits for it
+    returns boolean
+    language sql
+    stable
+    security definer
+    set search_path = pg_catalog, pg_temp
+as $$
+    -- An owner who cannot see the state goes by the list: tails that are posted too soon are the lesser harm.
+    select case when pg_has_role('pg_read_all_stats', 'usage') then exists (
+            select from pg_stat_replication r
+            where r.application_name = _is_synchronous.application_name and r.sync_state in ('sync', 'quorum'))
+        else current_setting('synchronous_standby_names')
+            ~ ('(^|[^[:alnum:]_])(' || _is_synchronous.application_name || '|\*)($|[^[:alnum:]_])') end
+$$;
+
+comment on function backup._is_synchronous(text) is
+    'Whether a COMMIT waits for the worker (synchronous_standby_names), which pg_stat_replication tells monitors alone.';
+
 create or replace function backup._seconds_at_risk()
     -- age of the oldest WAL that is not stored; null when nothing is known of it
     returns numeric

@@ -106,10 +106,7 @@ export async function recordGap(pool: CatalogPool, systemIdentifier: string, gap
 export async function isSynchronous(pool: CatalogPool, applicationName: string): Promise<boolean> {
   const Row = z.object({ synchronous: z.boolean() })
   const { synchronous } = await pool.one(sql.type(Row)`
-    select exists (
-      select from pg_catalog.pg_stat_replication r
-      where r.application_name = ${applicationName} and r.sync_state in ('sync', 'quorum')
-    ) as synchronous
+    select backup._is_synchronous(${applicationName}) as synchronous
   `)
   return synchronous
 }

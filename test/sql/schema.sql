@@ -238,6 +238,7 @@ function _grant_moment(moment text) returns timestamp with time zone stable
 function _grant_policy(encoded text) returns jsonb stable
 function _is_cancel_requested(job_id bigint) returns boolean security definer stable
 function _is_segment(item jsonb) returns boolean immutable
+function _is_synchronous(application_name text) returns boolean security definer stable
 function _knows_segment(system_identifier bigint, timeline integer, start_lsn pg_lsn, sha256 bytea) returns boolean security definer stable
 function _knows_timeline(system_identifier bigint, timeline integer, history text) returns boolean security definer stable
 function _lock_running(job_id bigint) returns backup._job
@@ -285,6 +286,7 @@ grant execute on backup._finish_base(bigint,jsonb) to backup_worker
 grant execute on backup._grant() to backup_worker
 grant execute on backup._grant_in_use() to backup_monitor, backup_operator, backup_worker
 grant execute on backup._is_cancel_requested(bigint) to backup_worker
+grant execute on backup._is_synchronous(text) to backup_worker
 grant execute on backup._knows_segment(bigint,integer,pg_lsn,bytea) to backup_worker
 grant execute on backup._knows_timeline(bigint,integer,text) to backup_worker
 grant execute on backup._previous_manifest(bigint) to backup_worker

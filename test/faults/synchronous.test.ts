@@ -1,0 +1,91 @@
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
+import { BackedUpServer } from '../sandbox/backed-up-server.js'
+import { until } from '../sandbox/until.js'
+import { disagreements } from './agreement.js'
+import { hold } from './hold.js'
+import { recordAllWal } from './observe.js'
+import { showLogOfFailures } from './show-log.js'
+
+/** Long for a COMMIT, and far less than any timeout that would end its wait. */
+const SOON_MS = 10_000
+
+let backedUp: BackedUpServer
+
+beforeAll(async () => {
+  backedUp = await BackedUpServer.start({ initdb: ['--wal-segsize=1'] })
+  await backedUp.postgres.query('create table t (n int)')
+})
+
+afterAll(async () => {
+  await backedUp.remove()
+})
+
+showLogOfFailures(() => backedUp)
+
+async function waitForBox(names: 'postbox' | ''): Promise<void> {
+  const session = await backedUp.postgres.connect()
+  await session.query('set synchronous_commit = local')
+  await session.query(`alter system set synchronous_standby_names = '${names}'`)
+  await session.query('select pg_reload_conf()')
+  await session.end()
+}
+
+beforeEach(async () => {
+  await waitForBox('')
+  await recordAllWal(backedUp)
+  await waitForBox('postbox')
+  await until('a COMMIT waits for the box', async () => {
+    const [row] = await backedUp.postgres.query<{ sync_state: string }>(
+      "select sync_state from pg_stat_replication where application_name = 'postbox'",
+    )
+    return row?.sync_state === 'sync'
+  })
+})
+
+/** A COMMIT that returns by itself. */
+async function commits(): Promise<void> {
+  let done = false
+  const writing = backedUp.postgres.query('insert into t values (1)').then(() => (done = true))
+  await until('the COMMIT returns', () => done, SOON_MS)
+  await writing
+}
+
+test('a COMMIT that waits for the box does not wait for the rows of what is stored', async () => {
+  // Each holds nothing but the rows of the one before, so that its own is held back until somebody else writes.
+  for (let n = 0; n < 3; n++) {
+    await backedUp.postgres.query('select pg_switch_wal()')
+    await backedUp.storeAllWal()
+    await commits()
+    await commits()
+  }
+  expect(await disagreements(backedUp)).toEqual([])
+})
+
+test('a COMMIT waits while the box takes nothing, and returns when it does', async () => {
+  const held = hold(backedUp.s3, 'before-store', { key: /\/tail\// })
+  let done = false
+  const writing = backedUp.postgres.query('insert into t values (1)').then(() => (done = true))
+  await held.reached()
+  expect(done).toBe(false)
+  held.release()
+  await writing
+})
+
+test('a worker that begins while COMMITs wait for it does not wait for itself', async () => {
+  await backedUp.worker.kill9()
+  let done = false
+  const writing = backedUp.postgres.query('insert into t values (1)').then(() => (done = true))
+  const worker = backedUp.startWorker()
+  await until('the worker streams', () => worker.log.includes('streaming WAL'), SOON_MS)
+  await until('the COMMIT returns', () => done, SOON_MS)
+  await writing
+  await commits()
+  expect(await disagreements(backedUp)).toEqual([])
+})
+
+test('a base backup is done while every COMMIT waits for the box', async () => {
+  const jobId = await backedUp.startBase()
+  await until('the job is done', async () => (await backedUp.job(jobId)).state === 'done', SOON_MS)
+  await commits()
+  expect(await disagreements(backedUp)).toEqual([])
+})
