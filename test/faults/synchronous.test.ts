@@ -61,6 +61,15 @@ test('a COMMIT that waits for the box does not wait for the rows of what is stor
   expect(await disagreements(backedUp)).toEqual([])
 })
 
+test('COMMITs that wait for the box are not kept to the pace of tails that nobody waits for', async () => {
+  let done = 0
+  const writing = (async () => {
+    for (; done < 12; done++) await backedUp.postgres.query('insert into t values (1)')
+  })()
+  await until('twelve COMMITs return', () => done === 12, SOON_MS)
+  await writing
+})
+
 test('a COMMIT waits while the box takes nothing, and returns when it does', async () => {
   const held = hold(backedUp.s3, 'before-store', { key: /\/tail\// })
   let done = false
