@@ -129,7 +129,7 @@ async function restoreAndCompare(
       const [row] = await restored.query<{ over: boolean }>('select not pg_is_in_recovery() as over')
       return row!.over
     })
-    const differences = diffSnapshots(before, await snapshotRows(restored), { recovered: true })
+    const differences = diffSnapshots(before, await snapshotRows(restored), { recovered: true, open: 2 })
     if (differences.length > 0) throw new Error(`the restored server differs:\n${differences.join('\n')}`)
     for (const [name, { rows }] of Object.entries(before.rows)) say(`${name.padEnd(32)} ${rows.padStart(6)} rows`)
     say(

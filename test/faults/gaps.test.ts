@@ -38,8 +38,17 @@ describe.each(postgresVersions)('a slot lost to max_slot_wal_keep_size on Postgr
     const up = watch.server.s3.fail({ times: Infinity, fault: { kind: 'down' } })
     await writeSegments(watch.server, 1)
     const within = await watch.moment()
+    // It must not make the next slot before the limit is off: that would be lost as well, and the gap grow.
+    process.kill(watch.server.worker.pid, 'SIGSTOP')
     await watch.loseSlot()
+    await watch.server.postgres.query('alter system set max_slot_wal_keep_size = -1')
+    await watch.server.postgres.query('select pg_reload_conf()')
+    process.kill(watch.server.worker.pid, 'SIGCONT')
     up()
+    await until('the worker streams again', async () => {
+      const slots = 'select from pg_replication_slots where active and restart_lsn is not null'
+      return (await watch.server.postgres.query(slots)).length === 1
+    })
     const gap = await watch.firstGap()
     expect(gap).toMatchObject({
       reason: 'the replication slot postbox kept more than max_slot_wal_keep_size and was lost',

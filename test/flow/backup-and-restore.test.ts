@@ -106,7 +106,8 @@ describe.each(postgresVersions)('Postgres %i, lost and restored from the bucket 
   test('every row is as it was at a moment between two writes', async () => {
     const { dataDir } = await restore('between', `time=${between.at}`)
     await recovered(dataDir, (rows) => {
-      expect(diffSnapshots(between.rows, rows, { recovered: true })).toEqual([])
+      // The two clients' next transactions have begun before the first commit behind the target.
+      expect(diffSnapshots(between.rows, rows, { recovered: true, open: 2 })).toEqual([])
       expect(diffSnapshots(last, rows, { recovered: true })).not.toEqual([])
       return Promise.resolve()
     })

@@ -68,6 +68,8 @@ describe('snapshots', () => {
     const at = (value: string) => ({ rows: {}, indexes: [], sequences: { s: { value, increment: '-2' } } })
     expect(diffSnapshots(at('10'), at('-54'), { recovered: true })).toEqual([])
     expect(diffSnapshots(at('10'), at('-56'), { recovered: true })).toHaveLength(1)
+    expect(diffSnapshots(at('10'), at('-56'), { recovered: true, open: 1 })).toEqual([])
+    expect(diffSnapshots(at('10'), at('-58'), { recovered: true, open: 1 })).toHaveLength(1)
     expect(diffSnapshots(at('10'), at('12'), { recovered: true })).toHaveLength(1)
     expect(diffSnapshots(at('10'), at('8'))).toHaveLength(1)
   })
