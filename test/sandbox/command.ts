@@ -2,6 +2,7 @@ import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { endWithUs, forgetProcess } from './guard.js'
+import { bareEnvironment, cleanEnvironment, gatherOutput, type Ended } from './postbox.js'
 import { program, type Program } from './program.js'
 import type { LocalS3 } from './s3/server.js'
 import { until } from './until.js'
@@ -10,14 +11,7 @@ import { sandboxUser } from './user.js'
 /** The compiled program, as it is shipped. */
 export const cli = join(import.meta.dirname, '../../dist/cli.js')
 
-const bare = { PATH: process.env['PATH'] ?? '/usr/bin:/bin', LC_ALL: 'C' }
-
-export interface CommandResult {
-  /** null when a signal ended it */
-  code: number | null
-  stdout: string
-  stderr: string
-}
+export type { Ended as CommandResult } from './postbox.js'
 
 export interface CommandPlace {
   cwd?: string
@@ -30,15 +24,15 @@ export async function postbox(
   args: readonly string[],
   env: Record<string, string>,
   { cwd, asSandboxUser }: CommandPlace = {},
-): Promise<CommandResult> {
+): Promise<Ended> {
   const { node, cli: shipped } = await program()
   const child = spawn(node, [shipped, ...args], {
-    env: { ...bare, ...env },
+    env: cleanEnvironment(env),
     stdio: ['ignore', 'pipe', 'pipe'],
     cwd,
     ...(asSandboxUser ? sandboxUser() : null),
   })
-  const output = gather(child)
+  const output = gatherOutput(child)
   const [code] = (await once(child, 'close')) as [number | null]
   return { code, ...output }
 }
@@ -75,11 +69,11 @@ export class WorkerProcess {
   constructor(env: Record<string, string>, as: Program | null = null) {
     const { node, cli: shipped } = as ?? { node: process.execPath, cli }
     this.#child = spawn(node, [shipped, 'worker'], {
-      env: { ...bare, POSTBOX_LOG_LEVEL: 'debug', ...env },
+      env: { ...bareEnvironment, POSTBOX_LOG_LEVEL: 'debug', ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
       ...(as ? sandboxUser() : null),
     })
-    this.#output = gather(this.#child)
+    this.#output = gatherOutput(this.#child)
     this.ended = once(this.#child, 'close').then(([code]) => {
       forgetProcess(this.pid)
       return code as number | null
@@ -114,11 +108,4 @@ export class WorkerProcess {
     this.#child.kill('SIGKILL')
     await this.ended
   }
-}
-
-function gather(child: ChildProcess): { stdout: string; stderr: string } {
-  const output = { stdout: '', stderr: '' }
-  child.stdout!.setEncoding('utf8').on('data', (text: string) => (output.stdout += text))
-  child.stderr!.setEncoding('utf8').on('data', (text: string) => (output.stderr += text))
-  return output
 }

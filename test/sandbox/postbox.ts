@@ -6,6 +6,7 @@ import { endWithUs, forgetProcess } from './guard.js'
 const root = fileURLToPath(new URL('../../', import.meta.url))
 
 export interface Ended {
+  /** null when a signal ended it */
   code: number | null
   stdout: string
   stderr: string
@@ -36,10 +37,7 @@ export function startPostbox(args: readonly string[], options: PostboxOptions = 
   })
   const pid = child.pid!
   endWithUs(pid, 'TERM')
-  const output = { stdout: '', stderr: '' }
-  for (const name of ['stdout', 'stderr'] as const) {
-    child[name]!.setEncoding('utf8').on('data', (text: string) => (output[name] += text))
-  }
+  const output = gatherOutput(child)
   const ended = once(child, 'close').then(([code]) => {
     forgetProcess(pid)
     return { code: code as number | null, ...output }
@@ -52,12 +50,19 @@ export function runPostbox(args: readonly string[], options: PostboxOptions = {}
   return startPostbox(args, options).ended
 }
 
-/** No setting of the developer's own, and nobody asks the machine's metadata service for a key. */
-function cleanEnvironment(added: Record<string, string> = {}): Record<string, string> {
-  return {
-    PATH: process.env['PATH'] ?? '',
-    HOME: '/nonexistent',
-    AWS_EC2_METADATA_DISABLED: 'true',
-    ...added,
+/** What a child writes to its pipes, growing as it does. */
+export function gatherOutput(child: ChildProcess): { stdout: string; stderr: string } {
+  const output = { stdout: '', stderr: '' }
+  for (const name of ['stdout', 'stderr'] as const) {
+    child[name]!.setEncoding('utf8').on('data', (text: string) => (output[name] += text))
   }
+  return output
+}
+
+/** Enough to run, and no setting of the developer's own. */
+export const bareEnvironment = { PATH: process.env['PATH'] ?? '/usr/bin:/bin', LC_ALL: 'C', HOME: '/nonexistent' }
+
+/** The same, and nobody asks the machine's metadata service for a key. */
+export function cleanEnvironment(added: Record<string, string> = {}): Record<string, string> {
+  return { ...bareEnvironment, AWS_EC2_METADATA_DISABLED: 'true', ...added }
 }
