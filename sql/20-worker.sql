@@ -86,6 +86,28 @@ $$;
 comment on function backup._start_worker(text) is
     'Take over: requeue what a dead worker left running. Call it once the worker lock is held.';
 
+create or replace function backup._report_source(
+    -- address of the standby that WAL is read from; null: it is read here
+    standby text
+)
+    returns void
+    language plpgsql
+    security definer
+    set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if standby = '' or standby ~ '[[:cntrl:]]' or length(standby) > 300 then
+        raise exception using
+            errcode = 'PB001', message = 'that is no address of a standby', hint = 'Pass host:port, or null.';
+    end if;
+    update backup._worker w set standby = _report_source.standby
+    where w.standby is distinct from _report_source.standby;
+end
+$$;
+
+comment on function backup._report_source(text) is
+    'Keep where the worker reads WAL from. Written only when it changes.';
+
 create or replace function backup._report_problem(
     -- box, issuer, wal or database
     component text,

@@ -38,9 +38,9 @@ export async function findStartingPoint(
   connection: ReplicationConnection,
   { systemIdentifier, segmentBytes }: ServerIdentity,
 ): Promise<{ point: StreamPoint; loss: WalLoss | null }> {
-  const { settings, catalog, databaseUrl, log } = keeper.options
+  const { settings, catalog, source, log } = keeper.options
   const { slot } = settings()
-  const { restartLsn, timeline, madeBecause } = await openSlot(connection, catalog, slot, log)
+  const { restartLsn, timeline, madeBecause } = await openSlot(connection, source, slot, log)
   // Kept until the loss is recorded, whatever fails before that. Who gave the slot up knows better why it is not there.
   if (madeBecause !== null && !keeper.gaveUp) keeper.lossReason = madeBecause
   const slotStart = segmentStart(restartLsn, segmentBytes)
@@ -55,7 +55,7 @@ export async function findStartingPoint(
     return { point: { ...slotPoint, start: whole ? stored.lsn : slotStart }, loss: null }
   }
   const stillThere =
-    stored !== null && stored.lsn >= keeper.goneBefore && (await hasWal(databaseUrl, stored.timeline, stored.lsn))
+    stored !== null && stored.lsn >= keeper.goneBefore && (await hasWal(source.url, stored.timeline, stored.lsn))
   if (!stillThere) keeper.goneBefore = slotStart
   const point = stillThere ? { timeline: stored.timeline, start: stored.lsn, stored: restartLsn } : slotPoint
   // WAL that was given up is lost as soon as the server wants the room, and is said to be lost before that.

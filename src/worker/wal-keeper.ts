@@ -3,14 +3,13 @@ import type { Box } from '../box/box.js'
 import type { Catalog } from '../catalog/catalog.js'
 import type { Settings } from '../catalog/settings.js'
 import { asPostboxError, type PostboxError } from '../errors.js'
-import type { Secret } from '../secret.js'
-import { ReplicationConnection } from '../source/replication-connection.js'
 import { dropSlot } from '../source/replication-slot.js'
 import type { Lsn } from '../wal/lsn.js'
 import { Backoff } from './backoff.js'
 import { BOX_TROUBLE, KeepLimit } from './keep-limit.js'
 import { SegmentRecorder } from './segment-recorder.js'
 import { SlotReadiness } from './slot-readiness.js'
+import type { Source } from './source.js'
 import { StoredPosition } from './stored-position.js'
 import { StreamedSegments } from './streamed-segments.js'
 import { Wakeup } from './wakeup.js'
@@ -20,7 +19,7 @@ import { WalSession } from './wal-session.js'
 const WAL_GONE_TRIES = 5
 
 export interface WalKeeperOptions {
-  databaseUrl: Secret
+  source: Source
   catalog: Catalog
   box: Box
   /** the server's name in the box; throws `grant_missing` while nobody said it */
@@ -29,6 +28,12 @@ export interface WalKeeperOptions {
   /** whether a COMMIT waits for each tail */
   synchronous: () => boolean
   log: Logger
+}
+
+/** A position in the WAL of one timeline. */
+export interface WalPlace {
+  timeline: number
+  lsn: Lsn
 }
 
 /**
@@ -48,6 +53,12 @@ export class WalKeeper {
   gaveUp = false
   /** whether base backups may have begun to read */
   slotWasReady = false
+  /** whether what was read last was a standby's */
+  readsStandby = false
+  /** up to where WAL is in the box, in tails too, as the last session knew; null before the first */
+  durable: WalPlace | null = null
+  /** whether a session streams now */
+  streaming = false
   readonly #slot = new SlotReadiness()
   readonly #retry = new Wakeup()
   #boxTrouble = false
@@ -90,9 +101,9 @@ export class WalKeeper {
 
   /** Runs until `signal` is aborted; failures are logged, reported to the catalog and tried again. */
   async run(signal: AbortSignal): Promise<void> {
-    const { catalog, log, databaseUrl, settings } = this.options
+    const { log, source, settings } = this.options
     const backoff = new Backoff(500, 30_000)
-    const keepLimit = new KeepLimit(catalog, settings)
+    const keepLimit = new KeepLimit(source, settings)
     let walGone = 0
     while (!signal.aborted) {
       try {
@@ -102,11 +113,12 @@ export class WalKeeper {
           keepLimit.progress()
           this.#boxIsWell()
         }
-        const connection = await ReplicationConnection.open(databaseUrl, 'postbox')
+        const opened = await source.open('postbox')
         this.streamed.begin()
-        await new WalSession(this, connection, onProgress).run(signal)
+        await new WalSession(this, opened, onProgress).run(signal)
       } catch (thrown) {
         this.streamed.end()
+        this.streaming = false
         if (signal.aborted) break
         const error = asPostboxError(thrown)
         log.error({ err: error, code: error.code, hint: error.hint }, 'WAL waits in the slot')
@@ -143,11 +155,11 @@ export class WalKeeper {
    * Resolves to whether it could be dropped: its last reader may not have gone yet, and then the next failure tries again.
    */
   async #giveUpSlot(reason: string): Promise<boolean> {
-    const { settings, log, databaseUrl } = this.options
+    const { settings, log, source } = this.options
     const { slot } = settings()
     log.error({ slot, reason }, 'the slot is given up: WAL that is not stored will be missing')
     try {
-      const connection = await ReplicationConnection.open(databaseUrl, 'postbox')
+      const { connection } = await source.open('postbox')
       await dropSlot(connection, slot).finally(() => {
         connection.close()
       })

@@ -1,7 +1,7 @@
 import type { Home } from '../box/key-names.js'
 import { asPostboxError, PostboxError } from '../errors.js'
 import type { ReplicationConnection } from '../source/replication-connection.js'
-import { identifyServer, type ServerIdentity } from '../source/server-identity.js'
+import type { ServerIdentity } from '../source/server-identity.js'
 import { readTimelineFiles } from '../source/timeline-files.js'
 import { WalStream, type WalEvent } from '../source/wal-stream.js'
 import { FramePool } from '../transform/frame-pool.js'
@@ -10,6 +10,7 @@ import { formatLsn } from '../wal/lsn.js'
 import { segmentName, segmentStart } from '../wal/segment.js'
 import { DurablePosition } from './durable-position.js'
 import { storeSegment, type StoredSegment } from './segment-store.js'
+import type { OpenedSource } from './source.js'
 import { findStartingPoint, recordLoss, type StreamPoint, type WalLoss } from './starting-point.js'
 import { TailPoster } from './tail-poster.js'
 import { storeTimelineFile } from './timeline-store.js'
@@ -23,14 +24,18 @@ type StoreEvent =
 
 /** One life of the WAL keeper's replication connection, which it closes. */
 export class WalSession {
-  #server!: ServerIdentity
+  readonly connection: ReplicationConnection
+  #server: ServerIdentity
   #home!: Home
 
   constructor(
     readonly keeper: WalKeeper,
-    readonly connection: ReplicationConnection,
+    { connection, server }: OpenedSource,
     readonly onProgress: () => void,
-  ) {}
+  ) {
+    this.connection = connection
+    this.#server = server
+  }
 
   /** Streams until `signal` is aborted or something fails; never resolves before. */
   async run(signal: AbortSignal): Promise<never> {
@@ -42,7 +47,7 @@ export class WalSession {
       signal.throwIfAborted()
       // What the last session held comes again, but its rows need not wait for that.
       await this.keeper.recorder.recordHeld()
-      this.#server = await identifyServer(this.connection)
+      await this.#reportSource()
       // Before anything else is asked of the box: WAL is kept from now on, even if no grant is there yet.
       const { point, loss } = await findStartingPoint(this.keeper, this.connection, this.#server)
       if (loss) await recordLoss(this.keeper, this.#server.systemIdentifier, loss)
@@ -59,15 +64,31 @@ export class WalSession {
     const { systemIdentifier, timeline } = this.#server
     this.#home = { server: options.server(), systemIdentifier }
     recorder.systemIdentifier = systemIdentifier
-    for (const file of await readTimelineFiles(this.connection, timeline)) {
-      await storeTimelineFile(options, this.#home, file, signal)
-    }
+    await this.#storeTimelineFiles(signal)
     // On a timeline that the catalog did not know, only its history tells where it left the stored WAL.
     if (loss && timeline > 1) await recordLoss(this.keeper, systemIdentifier, loss)
     await this.keeper.serverIsWell()
     for (let point = first; ;) {
       options.log.info({ timeline: point.timeline, from: formatLsn(point.start) }, 'streaming WAL')
       point = await this.#streamTimeline(point, signal)
+      // A standby tells only now that it was promoted, or follows one that was.
+      this.#server = await options.source.identify(this.connection)
+      await this.#reportSource()
+      if (this.#server.timeline !== timeline) await this.#storeTimelineFiles(signal)
+    }
+  }
+
+  /** Where the slot is, for the views: none of them sees it on another server. */
+  async #reportSource(): Promise<void> {
+    const { inRecovery } = this.#server
+    this.keeper.readsStandby = inRecovery
+    await this.keeper.options.catalog.reportSource(inRecovery ? this.connection.address : null)
+  }
+
+  /** Before any WAL of the timeline. */
+  async #storeTimelineFiles(signal: AbortSignal): Promise<void> {
+    for (const file of await readTimelineFiles(this.connection, this.#server.timeline)) {
+      await storeTimelineFile(this.keeper.options, this.#home, file, signal)
     }
   }
 
@@ -86,6 +107,8 @@ export class WalSession {
     recorder.onRecorded = () => {
       this.#report(stream, durable)
     }
+    this.#report(stream, durable)
+    this.keeper.streaming = true
     const tails = this.#tailPoster(stream, durable)
     const ending = new AbortController()
     const posting = tails.run(AbortSignal.any([signal, ending.signal]))
@@ -133,6 +156,7 @@ export class WalSession {
   /** As written what is stored; as flushed what has its rows too, so that the slot keeps whatever may be recorded yet. */
   #report(stream: WalStream, { lsn }: DurablePosition): void {
     const { heldFrom } = this.keeper.recorder
+    this.keeper.durable = { timeline: stream.options.timeline, lsn }
     // A COMMIT waits for what is flushed, and must not wait for rows.
     const held = heldFrom !== null && heldFrom < lsn && !this.keeper.options.synchronous()
     stream.reportStored(lsn, held ? heldFrom : lsn)

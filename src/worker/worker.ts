@@ -1,7 +1,9 @@
 import { openCatalog } from '../catalog/catalog.js'
+import { findPrimary } from '../catalog/find-primary.js'
 import { openWorkerSession } from '../catalog/worker-session.js'
 import { asPostboxError } from '../errors.js'
 import { Backoff } from './backoff.js'
+import { Source } from './source.js'
 import { Term, type WorkerOptions } from './term.js'
 
 /**
@@ -30,7 +32,10 @@ export async function runWorker(options: WorkerOptions, signal: AbortSignal): Pr
 
 /** One term: from taking the worker lock to losing it. Throws what ended it, unless that was `signal`. */
 async function runTerm(options: WorkerOptions, signal: AbortSignal, onStarted: () => void): Promise<void> {
-  const { databaseUrl, log } = options
+  const { databaseUrls, sourceUrls, log } = options
+  const databaseUrl = await findPrimary(databaseUrls, (text) => {
+    log.warn(text)
+  })
   const ending = new AbortController()
   const termSignal = AbortSignal.any([signal, ending.signal])
   let term: Term | null = null
@@ -45,7 +50,9 @@ async function runTerm(options: WorkerOptions, signal: AbortSignal, onStarted: (
       log.warn('another worker serves this catalog: waiting for it to end')
     })
     await using catalog = await openCatalog(databaseUrl)
-    term = await Term.begin(options, catalog, ending)
+    const source = new Source(catalog, databaseUrl, sourceUrls)
+    await source.checkBegin()
+    term = await Term.begin(options, { databaseUrl, session, catalog, source }, ending)
     onStarted()
     await term.run(termSignal)
     if (!signal.aborted) termSignal.throwIfAborted()

@@ -42,6 +42,9 @@ const calls: [call: string, who: Person[]][] = [
   [`select backup._record_gap(0, 0, '0/0', '', true)`, ['worker']],
   [`select backup._finish_base(0, '{}')`, ['worker']],
   ['select backup._previous_manifest(0)', ['worker']],
+  ['select backup._report_source(null)', ['worker']],
+  [`select backup._written_by(0, 1, '1/0')`, ['worker']],
+  [`select backup._finish_segment('0/1000000')`, ['worker']],
   ['select backup._grant()', ['worker']],
   // Parts of the others, for nobody to call.
   [`select backup._lock_running(0)`, []],
