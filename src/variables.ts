@@ -21,7 +21,8 @@ export const variables = [
   {
     name: 'POSTBOX_SOURCE_URL',
     side: 'worker',
-    meaning: 'the server that WAL and base backups are read from, when that is a standby; of several the first that answers',
+    meaning:
+      'the server that WAL and base backups are read from, when that is a standby; of several the first that answers',
     default: 'where the catalog is',
   },
   {

@@ -8,9 +8,13 @@ import { endClient } from './end-client.js'
 
 /** How often a second worker looks whether the first is gone. */
 const LOCK_POLL_MS = 1000
-/** A server that hangs, or a network that is cut, ends no connection by itself. */
-const ALIVE_EVERY_MS = 10_000
-const ANSWER_WITHIN_MS = 30_000
+/** How the session notices that a server hangs, or the network is cut: neither ends a connection. */
+export interface AliveCheck {
+  everyMs: number
+  /** holds for whatever is asked */
+  answerWithinMs: number
+}
+const USUAL_CHECK: AliveCheck = { everyMs: 10_000, answerWithinMs: 30_000 }
 /** As it shows in pg_stat_activity, which is open to everybody. */
 const SESSION_NAME = 'postbox worker'
 
@@ -22,9 +26,13 @@ export interface WorkerSessionHandlers {
 }
 
 /** Opens the session that makes this process the worker. The caller closes. */
-export async function openWorkerSession(databaseUrl: Secret, handlers: WorkerSessionHandlers): Promise<WorkerSession> {
-  const client = new pg.Client({ ...sessionConfig(databaseUrl, SESSION_NAME), query_timeout: ANSWER_WITHIN_MS })
-  const session = new WorkerSession(client, handlers)
+export async function openWorkerSession(
+  databaseUrl: Secret,
+  handlers: WorkerSessionHandlers,
+  { everyMs, answerWithinMs } = USUAL_CHECK,
+): Promise<WorkerSession> {
+  const client = new pg.Client({ ...sessionConfig(databaseUrl, SESSION_NAME), query_timeout: answerWithinMs })
+  const session = new WorkerSession(client, handlers, everyMs)
   await session.open()
   return session
 }
@@ -38,6 +46,7 @@ export class WorkerSession {
   constructor(
     private readonly client: pg.Client,
     private readonly handlers: WorkerSessionHandlers,
+    private readonly aliveEveryMs: number,
   ) {
     client.on('notification', ({ payload }) => {
       if (!this.#over && payload !== undefined) handlers.onNotify(payload)
@@ -112,7 +121,7 @@ export class WorkerSession {
           this.#lose(error)
         },
       )
-    }, ALIVE_EVERY_MS)
+    }, this.aliveEveryMs)
   }
 
   async #tryLock(): Promise<boolean> {

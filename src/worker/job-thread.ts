@@ -90,7 +90,7 @@ async function run(): Promise<void> {
     canceling.abort(jobCanceled(jobId))
   })
   const { settings, threads, job } = data
-  const source = new Source(catalog, databaseUrl, sourceUrls)
+  const source = new Source(catalog, databaseUrl, sourceUrls, log)
   const context = { source, catalog, box, grant: () => grant, settings, wal, threads, log }
   try {
     await runBaseBackup(job, context, progress, { signal, workerSignal })

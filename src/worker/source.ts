@@ -1,3 +1,4 @@
+import type { Logger } from 'pino'
 import type { Catalog } from '../catalog/catalog.js'
 import { openServerState, type ServerState } from '../catalog/server-state.js'
 import { asPostboxError, PostboxError } from '../errors.js'
@@ -24,6 +25,7 @@ export class Source {
     readonly catalog: Catalog,
     readonly databaseUrl: Secret,
     readonly urls: readonly Secret[],
+    readonly log: Logger,
   ) {}
 
   /** Address of the one in use. */
@@ -59,7 +61,7 @@ export class Source {
       const at = (this.#at + tries) % this.urls.length
       try {
         const opened = await this.#openAt(this.urls[at]!, applicationName)
-        this.#at = at
+        this.#passOver(at, errors, opened.connection)
         return opened
       } catch (thrown) {
         errors.push(asPostboxError(thrown))
@@ -106,6 +108,11 @@ export class Source {
     if (this.urls.length === 0) return question(this.catalog.server)
     await using server = await openServerState(this.url)
     return await question(server)
+  }
+
+  #passOver(at: number, errors: readonly PostboxError[], { address }: ReplicationConnection): void {
+    this.#at = at
+    for (const err of errors) this.log.warn({ err, source: address }, 'a source is passed over for the next one')
   }
 
   async #openAt(url: Secret, applicationName: string): Promise<OpenedSource> {

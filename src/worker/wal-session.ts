@@ -69,7 +69,8 @@ export class WalSession {
     if (loss && timeline > 1) await recordLoss(this.keeper, systemIdentifier, loss)
     await this.keeper.serverIsWell()
     for (let point = first; ;) {
-      options.log.info({ timeline: point.timeline, from: formatLsn(point.start) }, 'streaming WAL')
+      const { address } = this.connection
+      options.log.info({ timeline: point.timeline, from: formatLsn(point.start), source: address }, 'streaming WAL')
       point = await this.#streamTimeline(point, signal)
       // A standby tells only now that it was promoted, or follows one that was.
       this.#server = await options.source.identify(this.connection)

@@ -50,7 +50,7 @@ async function runTerm(options: WorkerOptions, signal: AbortSignal, onStarted: (
       log.warn('another worker serves this catalog: waiting for it to end')
     })
     await using catalog = await openCatalog(databaseUrl)
-    const source = new Source(catalog, databaseUrl, sourceUrls)
+    const source = new Source(catalog, databaseUrl, sourceUrls, log)
     await source.checkBegin()
     term = await Term.begin(options, { databaseUrl, session, catalog, source }, ending)
     onStarted()

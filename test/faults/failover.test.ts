@@ -38,7 +38,7 @@ async function mark(label: string): Promise<string> {
 async function restored(...args: string[]): Promise<string> {
   const server = await restores.recover(args)
   const [row] = await server.query<{ all: string }>(
-    "select string_agg(label, ' ' order by label collate \"C\") as all from marked",
+    'select string_agg(label, \' \' order by label collate "C") as all from marked',
   )
   await server.stop()
   return row!.all
@@ -50,7 +50,9 @@ const canRestoreTo = async (at: string) =>
 /** Objects that were stored over: more than one version that differ. */
 function overwritten(): string[] {
   const { bucket } = pair.server
-  return bucket.keys().filter((key) => new Set(bucket.versions(key).map(({ bytes }) => bytes!.toString('hex'))).size > 1)
+  return bucket
+    .keys()
+    .filter((key) => new Set(bucket.versions(key).map(({ bytes }) => bytes!.toString('hex'))).size > 1)
 }
 
 /** The history of a timeline was stored before its first segment or tail. */
@@ -112,7 +114,9 @@ describe.each([18, 15] as const)('a failover of Postgres %i', (version) => {
     await recordAllWal(pair.server)
 
     const { bucket } = pair.server
-    const rows = await pair.server.postgres.query<{ key: string }>(`select key from backup.objects where kind = 'segment'`)
+    const rows = await pair.server.postgres.query<{ key: string }>(
+      `select key from backup.objects where kind = 'segment'`,
+    )
     const unknown = bucket.keys().filter((key) => parseSegmentKey(key) && !rows.some((row) => row.key === key))
     expect(unknown.length).toBeGreaterThan(1)
     expect(unknown.filter((key) => !key.includes('/wal/00000001/'))).toEqual([])
@@ -197,6 +201,13 @@ describe('a standby that is promoted', () => {
     )
     expect(await checkOf(pair.server, 'slot')).toMatchObject({ state: 'crit' })
     expect(pair.server.bucket.keys().filter((key) => key.includes('/00000002'))).toEqual([])
+
+    // Who names both of them means the one that was promoted.
+    await pair.server.worker.stop()
+    pair.server.startWorker({ POSTBOX_DATABASE_URL: pair.urls(pair.primary, pair.standby) })
+    await pair.server.worker.says('"timeline":2,"from"')
+    const [taken, other] = [pair.standby, pair.primary].map(({ port }) => `127.0.0.1:${port}`)
+    expect(pair.server.worker.log).toContain(`two servers are primaries, ${taken!} and ${other!}: taking ${taken!}`)
   })
 
   test('in place of a primary that dies during a backup is backed up by the same job', async () => {

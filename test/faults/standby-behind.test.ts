@@ -43,7 +43,7 @@ test('a backup of a standby that is behind goes back to where the standby stood,
   await until('a second is over', async () => Math.floor(Number(await clock()) / 1000) > Math.floor(+later / 1000))
   await pair.server.backUp()
 
-  const [{ started_at, stopped_at }] = storedManifests(pair.server) as [{ started_at: string; stopped_at: string }]
+  const { started_at, stopped_at } = storedManifests(pair.server)[0]!
   expect(new Date(stopped_at) >= before).toBe(true)
   expect(new Date(stopped_at) <= behind).toBe(true)
   expect(stopped_at < started_at).toBe(true)

@@ -150,7 +150,9 @@ describe('addresses that do not fit', () => {
       const worker = pair.worker({ POSTBOX_SOURCE_URL: pair.urls(stranger) })
       await pair.server.worker.stop()
       expect(await worker.ended).toBe(1)
-      expect(worker.log).toMatch(/postbox: the source is of another system, \d+, than the database, \d+ \(config_invalid\)/)
+      expect(worker.log).toMatch(
+        /postbox: the source is of another system, \d+, than the database, \d+ \(config_invalid\)/,
+      )
       expect(worker.log).toContain('hint: POSTBOX_SOURCE_URL may name standbys')
 
       const list = pair.worker({ POSTBOX_DATABASE_URL: pair.urls(pair.primary, stranger) })
