@@ -5,7 +5,7 @@ import { Restores } from '../sandbox/restored.js'
 import { until } from '../sandbox/until.js'
 import { disagreements, storedManifests } from './agreement.js'
 import { hold } from './hold.js'
-import { checkBecomes, checkOf, recordAllWal } from './observe.js'
+import { checkBecomes, recordAllWal } from './observe.js'
 import { showLogOfFailures } from './show-log.js'
 import { StandbyPair } from './standby-pair.js'
 
@@ -199,7 +199,7 @@ describe('a standby that is promoted', () => {
     expect(message).toBe(
       'the source is on timeline 2 and the server that holds the catalog on 1: one of them was promoted, and the other does not follow it',
     )
-    expect(await checkOf(pair.server, 'slot')).toMatchObject({ state: 'crit' })
+    await checkBecomes(pair.server, 'slot', 'crit')
     expect(pair.server.bucket.keys().filter((key) => key.includes('/00000002'))).toEqual([])
 
     // Who names both of them means the one that was promoted.

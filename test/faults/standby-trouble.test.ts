@@ -91,8 +91,7 @@ describe('on the primary', () => {
   test('a standby that is down is critical at once, and well again when it is back', async () => {
     await pair.standby.stop()
     await change()
-    const down = await checkBecomes(pair.server, 'worker', 'crit')
-    expect(down.message).toMatch(/does not answer|START_REPLICATION failed/)
+    await checkBecomes(pair.server, 'worker', 'crit')
     expect(await checkBecomes(pair.server, 'slot', 'crit')).toMatchObject({
       message: `WAL is not read from the standby 127.0.0.1:${pair.standby.port}, where the replication slot is`,
     })

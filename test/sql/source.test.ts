@@ -65,7 +65,11 @@ describe.each(postgresVersions)('WAL that is read from a standby, on Postgres %i
   })
 
   test('WAL was written by the time at which the segment that holds its end was stored', async () => {
-    await record(catalog, 7, [3, 4].map((number) => ({ number, segmentBytes: 16 * MIB })))
+    await record(
+      catalog,
+      7,
+      [3, 4].map((number) => ({ number, segmentBytes: 16 * MIB })),
+    )
     await catalog.rows(`update backup._wal_segment set stored_at = '2026-01-01Z'::timestamptz + (start_lsn - '0/0')::bigint
       / 16777216 * interval '1 day' where system_identifier = 7`)
     const writtenBy = (lsn: string) =>
