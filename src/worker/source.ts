@@ -1,7 +1,7 @@
 import type { Logger } from 'pino'
 import type { Catalog } from '../catalog/catalog.js'
 import { openServerState, type ServerState } from '../catalog/server-state.js'
-import { asPostboxError, PostboxError } from '../errors.js'
+import { asPostboxError, PostboxError, type ErrorCode } from '../errors.js'
 import type { Secret } from '../secret.js'
 import { ReplicationConnection } from '../source/replication-connection.js'
 import { identifyServer, type ServerIdentity } from '../source/server-identity.js'
@@ -11,6 +11,9 @@ export interface OpenedSource {
   connection: ReplicationConnection
   server: ServerIdentity
 }
+
+/** A server that does not answer, or that goes ways of its own. */
+const PASSED_OVER: readonly ErrorCode[] = ['database_unavailable', 'replication_failed']
 
 /**
  * The server that WAL and base backups are read from: the one that holds the catalog, or a standby of it.
@@ -64,7 +67,10 @@ export class Source {
         this.#passOver(at, errors, opened.connection)
         return opened
       } catch (thrown) {
-        errors.push(asPostboxError(thrown))
+        const error = asPostboxError(thrown)
+        // A mistake in the set-up, or a server that is only full: the slot must not move for that.
+        if (!PASSED_OVER.includes(error.code)) throw error
+        errors.push(error)
       }
     }
     // That a server is away says less than what is wrong with one that is there.
