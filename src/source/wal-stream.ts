@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { PostboxError } from '../errors.js'
 import { formatLsn, parseLsn, type Lsn } from '../wal/lsn.js'
 import { segmentStart, type Segment } from '../wal/segment.js'
@@ -17,9 +18,10 @@ export interface WalStreamOptions {
   segmentBytes: number
 }
 
-/** A whole segment in a buffer that the reader releases, or the end of the timeline. */
+/** A whole segment in a buffer that the reader releases, with the SHA-256 of its bytes, or the end of the timeline. */
 export type WalEvent =
-  { kind: 'segment'; segment: Segment; bytes: Buffer } | { kind: 'timeline_end'; nextTimeline: number; switchLsn: Lsn }
+  | { kind: 'segment'; segment: Segment; bytes: Buffer; sha256: Buffer }
+  | { kind: 'timeline_end'; nextTimeline: number; switchLsn: Lsn }
 
 /** The beginning of the segment that is being received. */
 export interface UnfinishedSegment {
@@ -135,6 +137,9 @@ class WalReceiver implements Copy {
   streaming = false
   received: Lsn
   #segment: Buffer | null = null
+  /** of the segment so far: hashed as it comes, while its bytes are in the processor's cache */
+  #sha256 = createHash('sha256')
+  #hashedTo = 0
   /** end of the WAL on the server when it last sent some */
   #serverEnd: Lsn = 0n
 
@@ -190,18 +195,28 @@ class WalReceiver implements Copy {
       this.received += BigInt(take)
       if (offset + take === segmentBytes) {
         const start = segmentStart(this.received - 1n, segmentBytes)
+        this.#hash(segmentBytes)
         this.events.push({
           kind: 'segment',
           segment: { timeline, start },
           bytes: this.#segment.subarray(0, segmentBytes),
+          sha256: this.#sha256.digest(),
         })
         this.#segment = null
+        this.#sha256 = createHash('sha256')
+        this.#hashedTo = 0
       }
     }
   }
 
   readEnd(): void {
+    if (this.#segment) this.#hash(Number(this.received % BigInt(this.options.segmentBytes)))
     if (this.buffers.exhausted && !this.#segment) this.connection.pause()
     this.onReceived()
+  }
+
+  #hash(to: number): void {
+    if (to > this.#hashedTo) this.#sha256.update(this.#segment!.subarray(this.#hashedTo, to))
+    this.#hashedTo = to
   }
 }

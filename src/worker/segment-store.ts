@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import type { Box } from '../box/box.js'
 import { segmentKey, type Home } from '../box/key-names.js'
 import { createPart } from '../box/part.js'
@@ -30,18 +29,28 @@ export interface SegmentStoreOptions {
   compressionLevel: number
 }
 
-/** Checks, compresses and posts one segment. `raw` must not change until it resolves. */
+export interface RawSegment {
+  segment: Segment
+  bytes: Buffer
+  /** of the bytes */
+  sha256: Buffer
+}
+
+/**
+ * Checks, compresses and posts one segment. Its bytes must not change until `onCompressed` is called; the post works on
+ * what was made of them.
+ */
 export async function storeSegment(
   { home, segmentBytes, box, compressionLevel }: SegmentStoreOptions,
-  segment: Segment,
-  raw: Buffer,
+  { segment, bytes: raw, sha256 }: RawSegment,
   signal: AbortSignal,
+  onCompressed: () => void = () => undefined,
 ): Promise<StoredSegment> {
   checkSegment(raw, segment, segmentBytes, home.systemIdentifier)
   const compressing = compressFrames(raw, compressionLevel, FRAME_BYTES)
-  const sha256 = createHash('sha256').update(raw).digest()
   const lastCommitAt = lastCommitTime(raw)
   const chunks = await compressing
+  onCompressed()
   const key = segmentKey(home, segment, segmentBytes, sha256)
   const part = createPart(key, chunks, 'application/zstd')
   await box.post({ ...part, urgent: true }, signal)

@@ -92,7 +92,7 @@ export class WalFileStore {
 
     const raw = await this.#read(file)
     const store = { home: this.#home, segmentBytes, box, compressionLevel: this.options.compressionLevel() }
-    const stored = await storeSegment(store, segment, raw, signal)
+    const stored = await storeSegment(store, { segment, bytes: raw, sha256: file.sha256 }, signal)
     await catalog.recordSegments(systemIdentifier, [toRow(stored)])
     return 'stored'
   }

@@ -15,8 +15,10 @@ import { TailPoster } from './tail-poster.js'
 import { storeTimelineFile } from './timeline-store.js'
 import type { WalKeeper } from './wal-keeper.js'
 
-/** Memory for segments on their way: filled, being compressed, being posted. */
+/** Memory for segments that are filled or being compressed. */
 const SEGMENT_MEMORY_BYTES = 48 * 1024 * 1024
+/** Compressed segments that are posted meanwhile. */
+const POSTED_AT_ONCE = 4
 
 type StoreEvent =
   Extract<WalEvent, { kind: 'timeline_end' }> | { kind: 'stored'; stored: StoredSegment; ownOnly: boolean }
@@ -94,7 +96,9 @@ export class WalSession {
       this.connection.close(asPostboxError(thrown))
     })
     try {
-      const stored = inOrder(this.#events(stream, point), atOnce, (event) => this.#store(event, buffers, signal))
+      const stored = inOrder(this.#events(stream, point), atOnce + POSTED_AT_ONCE, (event) =>
+        this.#store(event, buffers, signal),
+      )
       return await this.#follow(stored, stream, durable, point)
     } finally {
       recorder.onRecorded = () => undefined
@@ -182,9 +186,11 @@ export class WalSession {
       box: options.box,
       compressionLevel: options.settings().compression_level,
     }
-    const stored = await storeSegment(store, event.segment, event.bytes, signal)
-    const ownOnly = recorder.wroteAllOf(event.bytes)
-    buffers.release(event.bytes)
+    let ownOnly = false
+    const stored = await storeSegment(store, event, signal, () => {
+      ownOnly = recorder.wroteAllOf(event.bytes)
+      buffers.release(event.bytes)
+    })
     return { kind: 'stored', stored, ownOnly }
   }
 }
