@@ -1,5 +1,6 @@
 import { cpus, totalmem } from 'node:os'
 import { parseArgs } from 'node:util'
+import { benchArchive } from './archive.js'
 import { benchBase } from './base.js'
 import { benchSync } from './sync.js'
 import { benchWal } from './wal.js'
@@ -11,6 +12,7 @@ export interface BenchOptions {
 }
 
 const benches: Record<string, (options: BenchOptions) => Promise<BenchResult>> = {
+  archive: benchArchive,
   base: benchBase,
   wal: benchWal,
   sync: benchSync,
