@@ -137,6 +137,21 @@ export class Catalog {
     return wal.coveredTo(this.#pool, systemIdentifier, timeline)
   }
 
+  /** What a segment follows, for its name; null when that is not known. */
+  previousMark(systemIdentifier: string, segment: Segment, segmentBytes: number): Promise<string | null> {
+    return wal.previousMark(this.#pool, systemIdentifier, segment, segmentBytes)
+  }
+
+  /** Key of the segment that holds the byte before `lsn`; null when it is not stored whole. */
+  keyOfSegmentBefore(
+    systemIdentifier: string,
+    timeline: number,
+    lsn: Lsn,
+    segmentBytes: number,
+  ): Promise<string | null> {
+    return wal.keyOfSegmentBefore(this.#pool, systemIdentifier, timeline, lsn, segmentBytes)
+  }
+
   /** See wal.ts. Where a gap begins that was not known before, or null. */
   recordGap(systemIdentifier: string, gap: wal.Gap): Promise<Lsn | null> {
     return wal.recordGap(this.#pool, systemIdentifier, gap)

@@ -8,6 +8,7 @@ import { lastCommitTime } from '../wal/commit-times.js'
 import { checkSegment } from '../wal/page.js'
 import type { Lsn } from '../wal/lsn.js'
 import type { Segment } from '../wal/segment.js'
+import type { SegmentChain } from './segment-chain.js'
 
 /** A segment that lies in the box, as its row says it. */
 export interface StoredSegment {
@@ -28,11 +29,13 @@ export interface SegmentStoreOptions {
   segmentBytes: number
   box: Box
   compressionLevel: number
+  /** knows the segment before it, and this one as soon as the call has returned its promise */
+  chain: SegmentChain
 }
 
 /** Checks, compresses and posts one segment. `raw` must not change until it resolves. */
 export async function storeSegment(
-  { home, segmentBytes, box, compressionLevel }: SegmentStoreOptions,
+  { home, segmentBytes, box, compressionLevel, chain }: SegmentStoreOptions,
   segment: Segment,
   raw: Buffer,
   signal: AbortSignal,
@@ -40,11 +43,12 @@ export async function storeSegment(
   checkSegment(raw, segment, segmentBytes, home.systemIdentifier)
   const compressing = compressFrames(raw, compressionLevel, FRAME_BYTES)
   const sha256 = createHash('sha256').update(raw).digest()
+  const end = segment.start + BigInt(segmentBytes)
+  const key = segmentKey(home, segment, segmentBytes, sha256, chain.previous(segment.start))
+  chain.add(end, sha256)
   const lastCommitAt = lastCommitTime(raw)
   const chunks = await compressing
-  const key = segmentKey(home, segment, segmentBytes, sha256)
   const part = createPart(key, chunks, 'application/zstd')
   await box.post({ ...part, urgent: true }, signal)
-  const end = segment.start + BigInt(segmentBytes)
   return { segment, end, segmentBytes, key, bytes: part.bytes, sha256, lastCommitAt }
 }

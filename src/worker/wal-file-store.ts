@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { Box } from '../box/box.js'
-import type { Home } from '../box/key-names.js'
+import { sha12, type Home } from '../box/key-names.js'
 import type { Catalog, WalIdentity } from '../catalog/catalog.js'
 import { PostboxError } from '../errors.js'
 import type { Lsn } from '../wal/lsn.js'
@@ -8,6 +8,7 @@ import { checkSegmentHeader } from '../wal/page.js'
 import { parseSegmentName, type Segment } from '../wal/segment.js'
 import { parseTimelineHistory } from '../wal/timeline-history.js'
 import { walFileKind } from '../wal/wal-file.js'
+import { SegmentChain } from './segment-chain.js'
 import { toRow } from './segment-recorder.js'
 import { storeSegment } from './segment-store.js'
 import { storeTimelineFile } from './timeline-store.js'
@@ -91,10 +92,22 @@ export class WalFileStore {
     if (held) throw wrong(file, 'is not what the server streamed')
 
     const raw = await this.#read(file)
-    const store = { home: this.#home, segmentBytes, box, compressionLevel: this.options.compressionLevel() }
+    const compressionLevel = this.options.compressionLevel()
+    const chain = await this.#chainTo(segment)
+    const store = { home: this.#home, segmentBytes, box, compressionLevel, chain }
     const stored = await storeSegment(store, segment, raw, signal)
     await catalog.recordSegments(systemIdentifier, [toRow(stored)])
     return 'stored'
+  }
+
+  /** What the segment follows: with its row, or held back by the stream. */
+  async #chainTo(segment: Segment): Promise<SegmentChain> {
+    const { catalog, streamed, identity } = this.options
+    const { segment_bytes: segmentBytes, system_identifier: systemIdentifier } = identity
+    const before = { timeline: segment.timeline, start: segment.start - BigInt(segmentBytes) }
+    const held = streamed?.heldSha256(before) ?? null
+    const mark = held ? sha12(held) : await catalog.previousMark(systemIdentifier, segment, segmentBytes)
+    return new SegmentChain(segment.start, mark)
   }
 
   async #storeHistory(file: OfferedFile, signal: AbortSignal): Promise<ArchiveOutcome> {

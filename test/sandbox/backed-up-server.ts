@@ -1,6 +1,7 @@
 import { keyholderEnv, postboxOk, WorkerProcess } from './command.js'
 import { program, type Program } from './program.js'
-import { startPostgres, type SandboxPostgres, type StartOptions } from './postgres.js'
+import { scratchDir, startFromDataDir, startPostgres, type SandboxPostgres, type StartOptions } from './postgres.js'
+import { run } from './run.js'
 import { startS3, type LocalS3 } from './s3/server.js'
 import { until } from './until.js'
 
@@ -36,6 +37,7 @@ const BUCKET = 'backups'
 export class BackedUpServer {
   worker!: WorkerProcess
   #workerProgram: Program | null = null
+  #isTwin = false
 
   private constructor(
     readonly postgres: SandboxPostgres,
@@ -143,9 +145,29 @@ export class BackedUpServer {
     })
   }
 
+  /**
+   * A second server that goes on from a copy of the data directory, under the same name, with a worker of its own: the
+   * beginning of a split brain. Both run when it resolves; remove the twin first.
+   */
+  async twin(): Promise<BackedUpServer> {
+    await this.worker.stop()
+    await this.postgres.stop()
+    const dataDir = await scratchDir('twin')
+    await run('cp', ['-a', '--reflink=auto', `${this.postgres.dataDir}/.`, dataDir])
+    const twin = new BackedUpServer(
+      await startFromDataDir({ version: this.postgres.version, dataDir }),
+      this.s3,
+      this.server,
+    )
+    twin.#isTwin = true
+    await this.postgres.start()
+    for (const one of [this, twin]) await one.startWorker().says('streaming WAL')
+    return twin
+  }
+
   async remove(): Promise<void> {
     await this.worker.kill9()
     await this.postgres.remove()
-    await this.s3.close()
+    if (!this.#isTwin) await this.s3.close()
   }
 }

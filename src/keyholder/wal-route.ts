@@ -1,0 +1,199 @@
+import type { Lsn } from '../wal/lsn.js'
+import { parseSegmentName, segmentName, type Segment } from '../wal/segment.js'
+import type { BackupPlace } from './backup-place.js'
+import type { PartialSegment, Tails } from './stored-tails.js'
+import {
+  addSegment,
+  copyOf,
+  cutReach,
+  findWay,
+  followWay,
+  segmentsOfWay,
+  timelineAt,
+  type Leg,
+  type Reach,
+  type WalRun,
+} from './wal-chain.js'
+import { WalChoice } from './wal-choice.js'
+import type { ForkedSegment } from './wal-forks.js'
+import type { WalMap } from './wal-map.js'
+import { choosePath, leadsThrough, type Path, type PathQuestion, type Waypoint } from './wal-path.js'
+
+/** A backup's way to a timeline, and how far it is stored. */
+export interface Route extends Reach {
+  target: number
+  way: Leg[]
+  runs: ReadonlyMap<number, readonly WalRun[]>
+  /** segments that are joined from their tails, by start */
+  joined: ReadonlyMap<Lsn, PartialSegment>
+  /** Mark of the content that is taken where there is a choice; null elsewhere. */
+  markAt: (start: Lsn) => string | null
+  /** what fetch-wal must be told; null where nobody else's WAL is in the way */
+  choice: WalChoice | null
+  /** where two servers' WAL parts, and which of them is followed */
+  notes: string[]
+}
+
+/**
+ * How far a backup can be recovered on the way to `target`.
+ *
+ * Null when that timeline did not come from the backup, or the WAL on the way is another server's than the backup's, or
+ * than that which is to be followed.
+ */
+export async function findRoute(wal: WalMap, backup: BackupPlace, target: number): Promise<Route | null> {
+  const history = target === backup.timeline ? null : await wal.histories.of(target)
+  if (target !== backup.timeline && !history) return null
+  const way = findWay(backup, target, history?.switches ?? [], wal.segmentBytes)
+  if (!way) return null
+  const follower = new Follower(wal, backup, way, target)
+  await follower.open()
+  return follower.run(history?.switches.at(-1)?.switchLsn ?? 0n)
+}
+
+class Follower {
+  readonly #runs = new Map<number, WalRun[]>()
+  readonly #forked = new Map<number, ReadonlyMap<Lsn, ForkedSegment>>()
+  readonly #joined = new Map<Lsn, PartialSegment>()
+  #question!: PathQuestion
+
+  constructor(
+    readonly wal: WalMap,
+    readonly backup: BackupPlace,
+    readonly way: Leg[],
+    readonly target: number,
+  ) {}
+
+  async open(): Promise<void> {
+    const { wal, way, target } = this
+    for (const { timeline, from } of way) {
+      const { runs, forked } = await wal.wal(timeline, from)
+      this.#runs.set(timeline, copyOf(runs))
+      this.#forked.set(timeline, forked)
+    }
+    this.#question = {
+      way,
+      segmentBytes: wal.segmentBytes,
+      forked: this.#forked,
+      starts: target === 1 ? new Map() : await wal.histories.starts(target, wal.segmentBytes),
+      waypoints: this.#waypoints(),
+      stopAt: this.#tailToFollow()?.start ?? null,
+      joined: this.#joined,
+      markOf: (segment) => wal.markOf(segment),
+    }
+  }
+
+  /** As far as segments are whole, and then by the tails of the next one. `entry`: where the way's timeline began. */
+  async run(entry: Lsn): Promise<Route | null> {
+    const { wal, way } = this
+    for (;;) {
+      const path = await choosePath(this.#question)
+      if (!(await this.#isWanted(path))) return null
+      const reach = cutReach(way, followWay(way, this.#runs), path.cut)
+      const [next] = segmentsOfWay(way, reach.end, reach.end + 1n, wal.segmentBytes)
+      const tails = await this.#tailsOf(next!, path)
+      const { partial } = tails
+      if (!partial) return this.#route(reach, path, tails)
+      this.#joined.set(next!.start, partial)
+      if (partial.stored.length === wal.segmentBytes && path.cut === null) {
+        addSegment(this.#runs.get(next!.timeline)!, next!.start, wal.segmentBytes)
+        continue
+      }
+      // Tails that end before the timeline began are its parent's bytes alone.
+      const arrived = next!.timeline === way.at(-1)!.timeline && partial.end > entry
+      return this.#route({ end: partial.end, timeline: next!.timeline, arrived }, path, tails)
+    }
+  }
+
+  #waypoints(): Waypoint[] {
+    const { follow, segmentBytes } = this.wal
+    const waypoints: Waypoint[] = []
+    if (follow?.what.kind === 'segment') {
+      waypoints.push({ segment: parseSegmentName(follow.what.name, segmentBytes), mark: follow.mark })
+    }
+    const stop = this.#stop()
+    return stop ? [...waypoints, stop] : waypoints
+  }
+
+  /** The backup's last segment; null where the next timeline's takes its place. */
+  #stop(): Waypoint | null {
+    const stop = this.backup.stopSegment
+    return stop && timelineAt(this.way, stop.segment.start) === stop.segment.timeline ? stop : null
+  }
+
+  /** The segment that is to be taken from tails because a person follows one of them. */
+  #tailToFollow(): Segment | null {
+    const { follow, segmentBytes } = this.wal
+    return follow?.what.kind === 'tail' ? parseSegmentName(follow.what.name, segmentBytes) : null
+  }
+
+  /** Whether the path is that of the backup, and of the object that a person follows. */
+  async #isWanted(path: Path): Promise<boolean> {
+    const { follow } = this.wal
+    const tail = this.#tailToFollow()
+    if (tail && timelineAt(this.way, tail.start) !== tail.timeline) return false
+    if (follow?.what.kind === 'history') {
+      if (this.#question.starts.get(follow.what.timeline)?.historyMark !== follow.mark) return false
+    }
+    const [first] = this.#waypoints()
+    if (follow?.what.kind === 'segment' && !(await leadsThrough(first!, path, this.#question))) return false
+    // Where nobody else wrote it, it is either the backup's or missing.
+    const stop = this.#stop()
+    const taken = stop && path.chosen.get(stop.segment.start)
+    return !taken || taken.mark === stop.mark
+  }
+
+  /** Tails that go on from the path, in the segment where whole ones end. */
+  async #tailsOf(segment: Segment, path: Path): Promise<Tails> {
+    const { wal, way } = this
+    const begin = this.#question.starts.get(segment.timeline)
+    const isFirst = begin?.start === segment.start
+    const start = segment.start - BigInt(wal.segmentBytes)
+    const timeline = isFirst ? begin.parent : (timelineAt(way, start) ?? segment.timeline)
+    const before =
+      path.chosen.get(start)?.mark ?? this.#joined.get(start)?.mark ?? (await wal.markOf({ timeline, start }))
+    const wanted = this.#tailToFollow()?.start === segment.start ? wal.follow!.mark : null
+    return wal.tails(segment, { before, historyMark: isFirst ? begin.historyMark : null }, wanted)
+  }
+
+  async #route(reach: Reach, path: Path, tails: Tails): Promise<Route> {
+    const { way, target } = this
+    const markAt = (start: Lsn) => path.chosen.get(start)?.mark ?? this.#joined.get(start)?.mark ?? null
+    const choice = await this.#choice(reach, path, tails)
+    const notes = [...path.notes, ...(await this.#historyNotes())]
+    return { ...reach, target, way, runs: this.#runs, joined: this.#joined, markAt, choice, notes }
+  }
+
+  async #choice(reach: Reach, path: Path, tails: Tails): Promise<WalChoice | null> {
+    const histories: Record<string, string> = {}
+    for (const [timeline, { historyMark }] of this.#question.starts) {
+      if ((await this.wal.histories.of(timeline))!.keys.length > 1) histories[timeline] = historyMark
+    }
+    const segments: Record<string, string> = {}
+    for (const [start, { name, mark }] of path.chosen) {
+      const timeline = timelineAt(this.way, start)!
+      if (this.#forked.get(timeline)!.get(start)!.contents.length > 1) segments[name] = mark
+    }
+    const alone = Object.keys({ ...histories, ...segments }).length === 0 && path.cut === null && !tails.parted
+    if (alone || reach.end <= this.way[0]!.from) return null
+    const nameAt = (lsn: Lsn) =>
+      segmentName(
+        { timeline: timelineAt(this.way, lsn)!, start: lsn - (lsn % BigInt(this.wal.segmentBytes)) },
+        this.wal.segmentBytes,
+      )
+    const joined = [...this.#joined].map(([start, { mark }]) => [nameAt(start), mark] as const)
+    return new WalChoice({ histories, segments, tails: Object.fromEntries(joined), end: nameAt(reach.end - 1n) })
+  }
+
+  async #historyNotes(): Promise<string[]> {
+    const notes: string[] = []
+    for (const timeline of this.#question.starts.keys()) {
+      const [followed, ...others] = (await this.wal.histories.of(timeline))!.keys
+      if (others.length === 0) continue
+      notes.push(
+        `two servers were promoted to timeline ${timeline}: ${followed!} is followed, and not ${others.join(', ')} ` +
+          '(choose by --follow KEY)',
+      )
+    }
+    return notes
+  }
+}
