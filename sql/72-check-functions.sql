@@ -15,7 +15,7 @@ begin
     name := 'worker';
     select s.* into holder from backup._worker_session() s;
     select r.* into report from backup._worker_report() r;
-    problem := coalesce(report.problems -> 'wal', report.problems -> 'database');
+    problem := coalesce(report.problems -> 'wal', report.problems -> 'archive', report.problems -> 'database');
     if holder.pid is null then
         state := 'crit';
         message := 'no worker runs';

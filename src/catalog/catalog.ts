@@ -17,7 +17,7 @@ export type { ClaimedJob, FinishedBase, Progress, StoredObject } from './jobs.js
 export type { SegmentRow, WalIdentity } from './wal.js'
 
 /** The parts of the worker that can be in trouble. */
-export type Component = 'box' | 'issuer' | 'wal' | 'database'
+export type Component = 'box' | 'issuer' | 'wal' | 'archive' | 'database'
 
 /** Checks that the database can be reached and holds a catalog. The caller closes. */
 export async function openCatalog(databaseUrl: Secret): Promise<Catalog> {

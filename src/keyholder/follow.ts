@@ -1,4 +1,11 @@
-import { homePrefix, parseHistoryKey, parseSegmentKey, parseTailKey, type Home } from '../box/key-names.js'
+import {
+  homePrefix,
+  parseHistoryKey,
+  parseSegmentKey,
+  parseTailKey,
+  type Home,
+  type Previous,
+} from '../box/key-names.js'
 import { PostboxError } from '../errors.js'
 
 /** An object by which a person says whose WAL to follow where two servers wrote the same. */
@@ -6,7 +13,7 @@ export interface Follow {
   key: string
   home: Home
   mark: string
-  what: { kind: 'segment' | 'tail'; name: string } | { kind: 'history'; timeline: number }
+  what: { kind: 'segment' | 'tail'; name: string; previous: Previous } | { kind: 'history'; timeline: number }
 }
 
 /** Reads the argument of `--follow`: the key of a segment, a tail or a history. Throws `bad_argument`. */
@@ -19,7 +26,8 @@ export function parseFollow(key: string): Follow {
     return { key, home, mark: history.sha12, what: { kind: 'history', timeline: history.timeline } }
   }
   for (const [kind, parsed] of [['segment', parseSegmentKey(key)] as const, ['tail', parseTailKey(key)] as const]) {
-    if (inHome && parsed) return { key, home, mark: parsed.sha12, what: { kind, name: parsed.name } }
+    if (inHome && parsed)
+      return { key, home, mark: parsed.sha12, what: { kind, name: parsed.name, previous: parsed.previous } }
   }
   throw new PostboxError(
     'bad_argument',

@@ -87,8 +87,13 @@ export async function leadsThrough({ segment, mark }: Waypoint, path: Path, ques
   return taken === mark
 }
 
+interface WayEntry {
+  timeline: number
+  entry: ForkedSegment
+}
+
 /** Forked segments of the way, in its order. */
-function* forkedOn({ way, forked }: PathQuestion): Generator<{ timeline: number; entry: ForkedSegment }> {
+function* forkedOn({ way, forked }: PathQuestion): Generator<WayEntry> {
   for (const { timeline, from, to } of way) {
     const entries = [...(forked.get(timeline)?.values() ?? [])]
     const inLeg = entries.filter(({ start }) => from <= start && (to === null || start < to))
@@ -121,34 +126,41 @@ async function fittingOf(
 
 /** For each waypoint and for each timeline that is entered, the contents that lead there. */
 function wishesOf(question: PathQuestion): ReadonlySet<StoredSegment>[] {
-  const { way, forked, waypoints } = question
-  const wishes = waypoints.map(({ segment, mark }) => {
-    const contents = forked.get(segment.timeline)?.get(segment.start)?.contents ?? []
-    return leadingTo(
-      question,
-      segment,
-      contents.filter((one) => one.mark === mark),
-    )
-  })
-  for (const { timeline, from } of way.slice(1)) {
-    const contents = forked.get(timeline)?.get(from)?.contents ?? []
-    wishes.push(leadingTo(question, { timeline, start: from }, contents))
-  }
-  return wishes
+  const entries = [...forkedOn(question)]
+  const { way, waypoints } = question
+  const wishes = waypoints.map(({ segment: { start }, mark }) => leadingTo(question, entries, start, mark))
+  return [...wishes, ...way.slice(1).map(({ from }) => leadingTo(question, entries, from, null))]
 }
 
-/** Contents of a segment, and of those in front of it the ones that they follow. */
-function leadingTo(question: PathQuestion, segment: Segment, contents: SegmentContents): Set<StoredSegment> {
+/**
+ * Contents of a segment, and of those in front of it the ones that they follow.
+ *
+ * Between two forked segments each follows the one before it, so that only these matter. `mark`: of one content, or null.
+ */
+function leadingTo(
+  question: PathQuestion,
+  entries: readonly WayEntry[],
+  to: Lsn,
+  mark: string | null,
+): Set<StoredSegment> {
   const leading = new Set<StoredSegment>()
-  for (let { timeline, start } = segment, last = contents; last.length > 0;) {
-    for (const one of last) leading.add(one)
+  let last: { start: Lsn; contents: SegmentContents; historyMark: string | null } | null = null
+  for (const { timeline, entry } of entries.filter((one) => one.entry.start <= to).reverse()) {
+    const { start } = entry
+    const inFront: boolean = last?.start === start + BigInt(question.segmentBytes)
+    let contents = entry.contents
+    if (last && inFront) {
+      const { contents: followed, historyMark } = last
+      contents = contents.filter((one) => followed.some((two) => follows(two.previous, one.mark, historyMark) === true))
+    } else if (start === to && mark !== null) {
+      contents = contents.filter((one) => one.mark === mark)
+    } else if (contents.length > 1 && start !== to) {
+      break
+    }
+    if (contents.length === 0) break
+    for (const one of contents) leading.add(one)
     const begin = question.starts.get(timeline)
-    const historyMark = begin?.start === start ? begin.historyMark : null
-    start -= BigInt(question.segmentBytes)
-    timeline = timelineAt(question.way, start) ?? 0
-    const inFront = question.forked.get(timeline)?.get(start)?.contents ?? []
-    const followed = last
-    last = inFront.filter(({ mark }) => followed.some(({ previous }) => follows(previous, mark, historyMark) === true))
+    last = { start, contents, historyMark: begin?.start === start ? begin.historyMark : null }
   }
   return leading
 }

@@ -15,7 +15,7 @@ import {
   type WalRun,
 } from './wal-chain.js'
 import { WalChoice } from './wal-choice.js'
-import type { ForkedSegment } from './wal-forks.js'
+import { follows, type ForkedSegment } from './wal-forks.js'
 import type { WalMap } from './wal-map.js'
 import { choosePath, leadsThrough, type Path, type PathQuestion, type Waypoint } from './wal-path.js'
 
@@ -104,11 +104,16 @@ class Follower {
     }
   }
 
+  /** What the path is to lead to: what a person follows, then the backup's last segment. */
   #waypoints(): Waypoint[] {
     const { follow, segmentBytes } = this.wal
     const waypoints: Waypoint[] = []
-    if (follow?.what.kind === 'segment') {
-      waypoints.push({ segment: parseSegmentName(follow.what.name, segmentBytes), mark: follow.mark })
+    if (follow && follow.what.kind !== 'history') {
+      const segment = parseSegmentName(follow.what.name, segmentBytes)
+      const { kind, previous } = follow.what
+      if (kind === 'segment') waypoints.push({ segment, mark: follow.mark })
+      const front = { ...segment, start: segment.start - BigInt(segmentBytes) }
+      if (kind === 'tail' && previous !== null) waypoints.push({ segment: front, mark: previous })
     }
     const stop = this.#stop()
     return stop ? [...waypoints, stop] : waypoints
@@ -128,14 +133,17 @@ class Follower {
 
   /** Whether the path is that of the backup, and of the object that a person follows. */
   async #isWanted(path: Path): Promise<boolean> {
-    const { follow } = this.wal
-    const tail = this.#tailToFollow()
-    if (tail && timelineAt(this.way, tail.start) !== tail.timeline) return false
-    if (follow?.what.kind === 'history') {
-      if (this.#question.starts.get(follow.what.timeline)?.historyMark !== follow.mark) return false
+    const what = this.wal.follow?.what
+    if (what?.kind === 'history') {
+      if (this.#question.starts.get(what.timeline)?.historyMark !== this.wal.follow!.mark) return false
     }
-    const [first] = this.#waypoints()
-    if (follow?.what.kind === 'segment' && !(await leadsThrough(first!, path, this.#question))) return false
+    if (what?.kind === 'segment' && !(await leadsThrough(this.#waypoints()[0]!, path, this.#question))) return false
+    const tail = this.#tailToFollow()
+    if (tail && what?.kind === 'tail') {
+      if (timelineAt(this.way, tail.start) !== tail.timeline) return false
+      const { before, historyMark } = await this.#frontOf(tail, path)
+      if (follows(what.previous, before, historyMark) === false) return false
+    }
     // Where nobody else wrote it, it is either the backup's or missing.
     const stop = this.#stop()
     const taken = stop && path.chosen.get(stop.segment.start)
@@ -144,15 +152,19 @@ class Follower {
 
   /** Tails that go on from the path, in the segment where whole ones end. */
   async #tailsOf(segment: Segment, path: Path): Promise<Tails> {
-    const { wal, way } = this
+    const wanted = this.#tailToFollow()?.start === segment.start ? this.wal.follow!.mark : null
+    return this.wal.tails(segment, await this.#frontOf(segment, path), wanted)
+  }
+
+  /** What lies in front of a segment on the path, as follows() takes it. */
+  async #frontOf(segment: Segment, path: Path): Promise<{ before: string | null; historyMark: string | null }> {
     const begin = this.#question.starts.get(segment.timeline)
     const isFirst = begin?.start === segment.start
-    const start = segment.start - BigInt(wal.segmentBytes)
-    const timeline = isFirst ? begin.parent : (timelineAt(way, start) ?? segment.timeline)
-    const before =
-      path.chosen.get(start)?.mark ?? this.#joined.get(start)?.mark ?? (await wal.markOf({ timeline, start }))
-    const wanted = this.#tailToFollow()?.start === segment.start ? wal.follow!.mark : null
-    return wal.tails(segment, { before, historyMark: isFirst ? begin.historyMark : null }, wanted)
+    const start = segment.start - BigInt(this.wal.segmentBytes)
+    const timeline = isFirst ? begin.parent : (timelineAt(this.way, start) ?? segment.timeline)
+    const known = path.chosen.get(start) ?? this.#joined.get(start)
+    const before = known?.mark ?? (await this.wal.markOf({ timeline, start }))
+    return { before, historyMark: isFirst ? begin.historyMark : null }
   }
 
   async #route(reach: Reach, path: Path, tails: Tails): Promise<Route> {

@@ -71,9 +71,20 @@ export class WalFileStore {
       )
     }
     const kind = walFileKind(file.name)
-    if (kind === 'segment') return this.#storeSegment(file, signal)
-    if (kind === 'history') return this.#storeHistory(file, signal)
+    try {
+      if (kind === 'segment') return await this.#storeSegment(file, signal)
+      if (kind === 'history') return await this.#storeHistory(file, signal)
+    } catch (thrown) {
+      await this.#reportConflict(thrown)
+      throw thrown
+    }
     throw new PostboxError('bad_argument', `${file.name} is not stored`, 'Only segments and histories are.')
+  }
+
+  /** Shown in backup.checks until the worker begins anew: the server that is in conflict may be another than ours. */
+  async #reportConflict(thrown: unknown): Promise<void> {
+    if (!(thrown instanceof PostboxError) || thrown.code !== 'wal_conflict') return
+    await this.options.catalog.reportProblem('archive', thrown).catch(() => undefined)
   }
 
   async #storeSegment(file: OfferedFile, signal: AbortSignal): Promise<ArchiveOutcome> {

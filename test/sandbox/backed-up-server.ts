@@ -1,6 +1,7 @@
 import { keyholderEnv, postboxOk, WorkerProcess } from './command.js'
 import { program, type Program } from './program.js'
-import { scratchDir, startFromDataDir, startPostgres, type SandboxPostgres, type StartOptions } from './postgres.js'
+import { freePort } from './ports.js'
+import { SandboxPostgres, scratchDir, startPostgres, type StartOptions } from './postgres.js'
 import { run } from './run.js'
 import { startS3, type LocalS3 } from './s3/server.js'
 import { until } from './until.js'
@@ -37,7 +38,7 @@ const BUCKET = 'backups'
 export class BackedUpServer {
   worker!: WorkerProcess
   #workerProgram: Program | null = null
-  #isTwin = false
+  #isCopy = false
 
   private constructor(
     readonly postgres: SandboxPostgres,
@@ -146,28 +147,30 @@ export class BackedUpServer {
   }
 
   /**
-   * A second server that goes on from a copy of the data directory, under the same name, with a worker of its own: the
-   * beginning of a split brain. Both run when it resolves; remove the twin first.
+   * A second server under the same name, with a copy of the data directory: the beginning of a split brain. Server and
+   * worker are stopped for it, and start neither here nor there. Remove the copy first.
    */
-  async twin(): Promise<BackedUpServer> {
+  async copy(): Promise<BackedUpServer> {
     await this.worker.stop()
     await this.postgres.stop()
-    const dataDir = await scratchDir('twin')
+    const { version } = this.postgres
+    const dataDir = await scratchDir('copy')
     await run('cp', ['-a', '--reflink=auto', `${this.postgres.dataDir}/.`, dataDir])
-    const twin = new BackedUpServer(
-      await startFromDataDir({ version: this.postgres.version, dataDir }),
-      this.s3,
-      this.server,
-    )
-    twin.#isTwin = true
-    await this.postgres.start()
-    for (const one of [this, twin]) await one.startWorker().says('streaming WAL')
-    return twin
+    const postgres = new SandboxPostgres(version, dataDir, await scratchDir(`pg${version}`), await freePort(), {})
+    const copy = new BackedUpServer(postgres, this.s3, this.server)
+    copy.#isCopy = true
+    return copy
+  }
+
+  /** Starts the server, if it is down, and its worker. */
+  async resume(): Promise<void> {
+    if (this.postgres.pid === null) await this.postgres.start()
+    await this.startWorker().says('streaming WAL')
   }
 
   async remove(): Promise<void> {
-    await this.worker.kill9()
+    await this.worker?.kill9()
     await this.postgres.remove()
-    if (!this.#isTwin) await this.s3.close()
+    if (!this.#isCopy) await this.s3.close()
   }
 }
