@@ -1,7 +1,7 @@
 import { rename, rm, writeFile } from 'node:fs/promises'
 import type { Home } from '../box/key-names.js'
 import { PostboxError } from '../errors.js'
-import { formatLsn } from '../wal/lsn.js'
+import { formatLsn, type Lsn } from '../wal/lsn.js'
 import { checkSegment, readSegmentHeader } from '../wal/page.js'
 import { parseSegmentName } from '../wal/segment.js'
 import type { Archive } from './archive.js'
@@ -57,6 +57,8 @@ async function readWalFile(wanted: WalFileWanted): Promise<Buffer | null> {
   const history = HISTORY.exec(name)
   if (history) return readHistoryOf(wanted, Number.parseInt(history[1]!, 16))
   if (!SEGMENT.test(name) || choice?.isBehind(name)) return null
+  const beginning = choice?.beginningOf(name)
+  if (beginning) return readBeginning(wanted, beginning)
   const whole = await readWhole(wanted)
   if (whole) return whole
   const { partial } = await readTails(archive, home, name, { warn, mark: choice?.tailMark(name) ?? null })
@@ -67,6 +69,16 @@ async function readWalFile(wanted: WalFileWanted): Promise<Buffer | null> {
     warn(`${name} is not stored whole; its tails hold it up to ${formatLsn(partial.end)}`)
   }
   return partial.padded
+}
+
+/** The end of a timeline that was left, out of the segment that goes on from it; zeros behind it. */
+async function readBeginning(wanted: WalFileWanted, { name, upTo }: { name: string; upTo: Lsn }): Promise<Buffer> {
+  const content = await readWalFile({ ...wanted, name })
+  if (!content) {
+    const message = `segment ${name}, which holds the end of ${wanted.name}, is not stored any more`
+    throw new PostboxError('wal_missing', message, 'Restore again.')
+  }
+  return Buffer.from(content).fill(0, Number(upTo - readSegmentHeader(content).start))
 }
 
 async function readHistoryOf({ archive, home, choice }: WalFileWanted, timeline: number): Promise<Buffer | null> {

@@ -1,7 +1,7 @@
 import { formatLsn, type Lsn } from '../wal/lsn.js'
 import type { WalMap } from './wal-map.js'
 
-/** A timeline with WAL, as `postbox list --json` shows it. */
+/** A timeline with WAL, or that one with WAL came from, as `postbox list --json` shows it. */
 export interface ListedTimeline {
   timeline: number
   /** the timeline that it left, and where; null for the first, or when its history cannot be read */
@@ -25,7 +25,7 @@ export interface Parting {
 export async function listTimelines(wal: WalMap): Promise<{ timelines: ListedTimeline[]; partings: Parting[] }> {
   const timelines: ListedTimeline[] = []
   const partings: Parting[] = []
-  for (const timeline of await wal.timelines()) {
+  for (const timeline of await withAncestors(wal)) {
     // Why it cannot be read is said elsewhere.
     const history = timeline === 1 ? null : await wal.histories.of(timeline).catch(() => null)
     const left = history?.switches.at(-1)
@@ -45,6 +45,16 @@ export async function listTimelines(wal: WalMap): Promise<{ timelines: ListedTim
     partings.push(...(await partingsOf(wal, timeline)))
   }
   return { timelines, partings }
+}
+
+/** A timeline that was left in the segment in which it began has no WAL of its own. */
+async function withAncestors(wal: WalMap): Promise<number[]> {
+  const timelines = new Set(await wal.timelines())
+  for (const timeline of [...timelines]) {
+    const history = timeline === 1 ? null : await wal.histories.of(timeline).catch(() => null)
+    for (const ancestor of history?.switches ?? []) timelines.add(ancestor.timeline)
+  }
+  return [...timelines].sort((a, b) => a - b)
 }
 
 async function partingsOf(wal: WalMap, timeline: number): Promise<Parting[]> {

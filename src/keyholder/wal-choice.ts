@@ -1,8 +1,10 @@
 import { z } from 'zod'
 import { PostboxError } from '../errors.js'
+import { parseLsn, type Lsn } from '../wal/lsn.js'
 import type { SegmentContents, StoredHistory, StoredSegment } from './stored-wal.js'
 
 const Mark = z.string().regex(/^[0-9a-f]{12}$/)
+const LsnText = z.string().regex(/^[0-9A-F]{1,8}\/[0-9A-F]{1,8}$/)
 const SegmentName = z.string().regex(/^[0-9A-F]{24}$/)
 
 /** The file that fetch-wal reads, as JSON. */
@@ -14,12 +16,15 @@ const Content = z.object({
   segments: z.record(SegmentName, Mark),
   /** of segments that are to be joined from their tails, whatever else is stored of them: the last one's */
   tails: z.record(SegmentName, Mark),
+  /** of segments that are the beginning of another: the end of a timeline that was left lies in the next one's first */
+  beginnings: z.record(SegmentName, z.object({ of: SegmentName, up_to: LsnText })),
   /** the last segment: nothing that lies behind it belongs to this recovery */
   end: SegmentName,
 })
 
 /**
- * Which objects a recovery takes where two servers wrote the same WAL, so that it never mixes them.
+ * Which objects a recovery takes where their names do not say it: where two servers wrote the same WAL, so that it never
+ * mixes them, and at the end of a timeline that was left.
  *
  * Made with the plan of a restore, and kept in the data directory until recovery has ended: what is stored meanwhile
  * changes nothing.
@@ -55,6 +60,12 @@ export class WalChoice {
   /** Mark of a tail that a segment must have; null when it has none. */
   tailMark(name: string): string | null {
     return this.content.tails[name] ?? null
+  }
+
+  /** The segment that this one is the beginning of, and how much of it; null for all but the end of a timeline. */
+  beginningOf(name: string): { name: string; upTo: Lsn } | null {
+    const beginning = this.content.beginnings[name]
+    return beginning ? { name: beginning.of, upTo: parseLsn(beginning.up_to) } : null
   }
 
   /** Whether a segment lies behind the end of this recovery. */

@@ -6,6 +6,7 @@ import { transactionEnds } from '../wal/commit-times.js'
 import { lastWholeRecord } from '../wal/records.js'
 import type { Archive } from './archive.js'
 import type { Follow } from './follow.js'
+import type { Front } from './left-timeline.js'
 import { readTails, type Tails } from './stored-tails.js'
 import { findSegment, readSegment, walSegments, walTimelines, type SegmentContents } from './stored-wal.js'
 import { TimelineHistories } from './timeline-histories.js'
@@ -73,9 +74,17 @@ export class WalMap {
     return found
   }
 
+  /** What is stored under a segment's name. */
+  contentsOf(segment: Segment): Promise<SegmentContents> {
+    const name = segmentName(segment, this.segmentBytes)
+    let contents = this.#contents.get(name)
+    if (!contents) this.#contents.set(name, (contents = findSegment(this.archive, this.home, name)))
+    return contents
+  }
+
   /** Mark of a segment's one content; null when it has several, or none. */
   async markOf(segment: Segment): Promise<string | null> {
-    const [only, other] = await this.#contentsOf(segmentName(segment, this.segmentBytes))
+    const [only, other] = await this.contentsOf(segment)
     return only && !other ? only.mark : null
   }
 
@@ -84,11 +93,7 @@ export class WalMap {
    *
    * `front`: what lies in front of it, as follows() takes it. `mark`: of a tail that must be among them.
    */
-  tails(
-    segment: Segment,
-    front: { before: string | null; historyMark: string | null } | null = null,
-    mark: string | null = null,
-  ): Promise<Tails> {
+  tails(segment: Segment, front: Front | null = null, mark: string | null = null): Promise<Tails> {
     const name = segmentName(segment, this.segmentBytes)
     const question = JSON.stringify([name, front, mark])
     let tails = this.#tails.get(question)
@@ -138,12 +143,6 @@ export class WalMap {
       forks.add(start, contents)
     }
     return { runs: runs.runs, forked: forks.forked }
-  }
-
-  #contentsOf(name: string): Promise<SegmentContents> {
-    let contents = this.#contents.get(name)
-    if (!contents) this.#contents.set(name, (contents = findSegment(this.archive, this.home, name)))
-    return contents
   }
 
   /** What a route has of a segment: all of it, or what its tails hold. */

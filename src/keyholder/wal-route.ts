@@ -1,6 +1,7 @@
-import type { Lsn } from '../wal/lsn.js'
+import { formatLsn, type Lsn } from '../wal/lsn.js'
 import { parseSegmentName, segmentName, type Segment } from '../wal/segment.js'
 import type { BackupPlace } from './backup-place.js'
+import { endOfLeftTimeline, type Front, type TimelineEnd } from './left-timeline.js'
 import type { PartialSegment, Tails } from './stored-tails.js'
 import {
   addSegment,
@@ -54,6 +55,7 @@ class Follower {
   readonly #runs = new Map<number, WalRun[]>()
   readonly #forked = new Map<number, ReadonlyMap<Lsn, ForkedSegment>>()
   readonly #joined = new Map<Lsn, PartialSegment>()
+  #end: TimelineEnd | null = null
   #question!: PathQuestion
 
   constructor(
@@ -91,7 +93,7 @@ class Follower {
       const reach = cutReach(way, followWay(way, this.#runs), path.cut)
       const [next] = segmentsOfWay(way, reach.end, reach.end + 1n, wal.segmentBytes)
       const tails = await this.#tailsOf(next!, path)
-      const { partial } = tails
+      const partial = (await this.#endOfTimeline(next!, path, tails)) ?? tails.partial
       if (!partial) return this.#route(reach, path, tails)
       this.#joined.set(next!.start, partial)
       if (partial.stored.length === wal.segmentBytes && path.cut === null) {
@@ -156,8 +158,16 @@ class Follower {
     return this.wal.tails(segment, await this.#frontOf(segment, path), wanted)
   }
 
+  /** The last segment of the way's timeline, where that was left and the next one has more of it. */
+  async #endOfTimeline(segment: Segment, path: Path, { partial }: Tails): Promise<PartialSegment | null> {
+    if (path.cut !== null || segment.timeline !== this.target) return null
+    const { before } = await this.#frontOf(segment, path)
+    this.#end = await endOfLeftTimeline(this.wal, segment, before, partial)
+    return this.#end?.partial ?? null
+  }
+
   /** What lies in front of a segment on the path, as follows() takes it. */
-  async #frontOf(segment: Segment, path: Path): Promise<{ before: string | null; historyMark: string | null }> {
+  async #frontOf(segment: Segment, path: Path): Promise<Front> {
     const begin = this.#question.starts.get(segment.timeline)
     const isFirst = begin?.start === segment.start
     const start = segment.start - BigInt(this.wal.segmentBytes)
@@ -175,25 +185,29 @@ class Follower {
     return { ...reach, target, way, runs: this.#runs, joined: this.#joined, markAt, choice, notes }
   }
 
-  async #choice(reach: Reach, path: Path, tails: Tails): Promise<WalChoice | null> {
+  async #choice(reach: Reach, path: Path, { parted }: Tails): Promise<WalChoice | null> {
     const histories: Record<string, string> = {}
     for (const [timeline, { historyMark }] of this.#question.starts) {
       if ((await this.wal.histories.of(timeline))!.keys.length > 1) histories[timeline] = historyMark
     }
-    const segments: Record<string, string> = {}
+    const end = this.#end
+    const segments: Record<string, string> = end?.isWhole ? { [end.from]: end.mark } : {}
     for (const [start, { name, mark }] of path.chosen) {
       const timeline = timelineAt(this.way, start)!
       if (this.#forked.get(timeline)!.get(start)!.contents.length > 1) segments[name] = mark
     }
-    const alone = Object.keys({ ...histories, ...segments }).length === 0 && path.cut === null && !tails.parted
+    const alone = Object.keys({ ...histories, ...segments }).length === 0 && path.cut === null && !parted && !end
     if (alone || reach.end <= this.way[0]!.from) return null
     const nameAt = (lsn: Lsn) =>
       segmentName(
         { timeline: timelineAt(this.way, lsn)!, start: lsn - (lsn % BigInt(this.wal.segmentBytes)) },
         this.wal.segmentBytes,
       )
-    const joined = [...this.#joined].map(([start, { mark }]) => [nameAt(start), mark] as const)
-    return new WalChoice({ histories, segments, tails: Object.fromEntries(joined), end: nameAt(reach.end - 1n) })
+    const tails: Record<string, string> = end && !end.isWhole ? { [end.from]: end.mark } : {}
+    for (const [start, partial] of this.#joined) if (partial !== end?.partial) tails[nameAt(start)] = partial.mark
+    const last = nameAt(reach.end - 1n)
+    const beginnings = end ? { [last]: { of: end.from, up_to: formatLsn(reach.end) } } : {}
+    return new WalChoice({ histories, segments, tails, beginnings, end: last })
   }
 
   async #historyNotes(): Promise<string[]> {

@@ -3,7 +3,7 @@ import { until } from '../sandbox/until.js'
 import { disagreements } from './agreement.js'
 import { GapWatch } from './gap-watch.js'
 import { checkOf, writeSegments } from './observe.js'
-import { promote } from './promotion.js'
+import { promote } from './promote.js'
 import { showLogOfFailures } from './show-log.js'
 
 let watch: GapWatch

@@ -6,7 +6,7 @@ import { postbox, postboxOk } from '../sandbox/command.js'
 import type { SandboxPostgres } from '../sandbox/postgres.js'
 import { Restores } from '../sandbox/restored.js'
 import { checkOf } from './observe.js'
-import { promote } from './promotion.js'
+import { promote } from './promote.js'
 import { showLogOfFailures } from './show-log.js'
 
 let first: BackedUpServer

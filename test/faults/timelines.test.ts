@@ -6,7 +6,7 @@ import type { SandboxPostgres } from '../sandbox/postgres.js'
 import { Restores } from '../sandbox/restored.js'
 import { until } from '../sandbox/until.js'
 import { disagreements } from './agreement.js'
-import { promote } from './promotion.js'
+import { promote } from './promote.js'
 import { showLogOfFailures } from './show-log.js'
 
 const LAST = 0x11
@@ -69,7 +69,8 @@ describe('a server on its 17th timeline', () => {
         return name === undefined ? [] : name.slice(0, 8)
       }),
     )
-    for (const name of ['00000009', '0000000A', '0000000F', '00000010', '00000011']) expect(folders).toContain(name)
+    // Of one that was left in the segment in which it began, the next one's first segment holds everything.
+    for (const name of ['00000009', '0000000A', '00000010', '00000011']) expect(folders).toContain(name)
   })
 
   test('has windows that lead from each backup to the last timeline, in the catalog and in the list', async () => {
@@ -108,7 +109,7 @@ describe('a server on its 17th timeline', () => {
     expect(await written(await restores.recover(args))).toEqual(upTo(last))
   })
 
-  test.each([0x9, 0xc, 0x10])('is restored to a moment on timeline %i, by time and by position', async (timeline) => {
+  test.each([0xc, 0x10])('is restored to a moment on timeline %i', async (timeline) => {
     const { lsn, time } = moments.get(timeline)!
     const by = timeline === 0xc ? `lsn=${lsn}` : `time=${time}`
     expect(await written(await restores.recover(['--target', by]))).toEqual(upTo(timeline))
