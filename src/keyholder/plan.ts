@@ -53,8 +53,9 @@ export interface RestorePlan {
  * `backup_missing`, `wal_missing` naming the segments, `target_unreachable` naming what can be reached.
  */
 export async function planRestore(archive: Archive, request: RestoreRequest): Promise<RestorePlan> {
-  const { home, notes } = await chooseHome(archive, request.server, request.systemIdentifier)
-  const search = new Search(archive, home, request, notes)
+  const { server, systemIdentifier, backupId } = request
+  const { home, others, notes } = await chooseHome(archive, server, systemIdentifier, backupId)
+  const search = new Search(archive, home, request, notes, others)
   const found = await search.run()
   if (!found) throw await search.failure()
   const { backup, wal, route } = found
@@ -87,6 +88,8 @@ class Search {
     readonly home: Home,
     readonly request: RestoreRequest,
     readonly notes: string[],
+    /** system identifiers of the server's other lives */
+    readonly others: readonly string[],
   ) {}
 
   async run(): Promise<Found | null> {
@@ -112,7 +115,8 @@ class Search {
       const backup = await this.#read(id)
       if (backup?.state === 'committed') this.#tooNew = backup
     }
-    const list = `Run "postbox list --server ${server}" to see what can be restored.`
+    const lives = this.others.length === 0 ? '' : ` Its other lives: --system-identifier ${this.others.join(', ')}.`
+    const list = `Run "postbox list --server ${server}" to see what can be restored.${lives}`
     if (this.#tooNew) {
       const { backup_id, stopped_at, stop_lsn } = this.#tooNew.manifest
       const which = backupId === null ? 'the first backup that can be used' : 'that backup'

@@ -11,6 +11,8 @@ export interface BackedUpOptions extends StartOptions {
   /** a bucket with versions, as one should have */
   versioned?: boolean
   tls?: boolean
+  /** store into that of another server, which closes it */
+  beside?: BackedUpServer
   /** length of the grant */
   expires?: string
   /** more of the worker's environment */
@@ -38,7 +40,7 @@ const BUCKET = 'backups'
 export class BackedUpServer {
   worker!: WorkerProcess
   #workerProgram: Program | null = null
-  #isCopy = false
+  #isGuest = false
 
   private constructor(
     readonly postgres: SandboxPostgres,
@@ -51,14 +53,16 @@ export class BackedUpServer {
       server = 'db1',
       versioned = true,
       tls = false,
+      beside = null,
       expires = '12h',
       workerEnv = {},
       workerAsSandboxUser = false,
       ...postgresOptions
     } = options
-    const s3 = await startS3({ buckets: [{ name: BUCKET, versioned }], tls })
+    const s3 = beside?.s3 ?? (await startS3({ buckets: [{ name: BUCKET, versioned }], tls }))
     const postgres = await startPostgres(postgresOptions)
     const backedUp = new BackedUpServer(postgres, s3, server)
+    backedUp.#isGuest = beside !== null
     if (workerAsSandboxUser) backedUp.#workerProgram = await program()
     await postboxOk(['install', '--worker-role', 'postbox_worker'], backedUp.databaseEnv('postgres'))
     await backedUp.installGrant(expires)
@@ -158,7 +162,7 @@ export class BackedUpServer {
     await run('cp', ['-a', '--reflink=auto', `${this.postgres.dataDir}/.`, dataDir])
     const postgres = new SandboxPostgres(version, dataDir, await scratchDir(`pg${version}`), await freePort(), {})
     const copy = new BackedUpServer(postgres, this.s3, this.server)
-    copy.#isCopy = true
+    copy.#isGuest = true
     return copy
   }
 
@@ -171,6 +175,6 @@ export class BackedUpServer {
   async remove(): Promise<void> {
     await this.worker?.kill9()
     await this.postgres.remove()
-    if (!this.#isCopy) await this.s3.close()
+    if (!this.#isGuest) await this.s3.close()
   }
 }
