@@ -87,7 +87,7 @@ comment on function backup._start_worker(text) is
     'Take over: requeue what a dead worker left running. Call it once the worker lock is held.';
 
 create or replace function backup._report_problem(
-    -- box, issuer, wal or database
+    -- box, issuer, wal, archive or database
     component text,
     -- {code, message, hint}; null when it works again
     problem jsonb
@@ -100,11 +100,11 @@ as $$
 declare
     known jsonb;
 begin
-    if component is null or component not in ('box', 'issuer', 'wal', 'database') then
+    if component is null or component not in ('box', 'issuer', 'wal', 'archive', 'database') then
         raise exception using
             errcode = 'PB001',
             message = format('no part of the worker is called %s', coalesce(quote_literal(component), 'null')),
-            hint = 'Use box, issuer, wal or database.';
+            hint = 'Use box, issuer, wal, archive or database.';
     end if;
     if problem is not null then
         perform backup._check_error(problem);

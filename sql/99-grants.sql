@@ -41,6 +41,7 @@ grant execute on function
     backup._record_segments(bigint, jsonb), backup._record_timeline(bigint, integer, text, text),
     backup._knows_segment(bigint, integer, pg_lsn, bytea), backup._knows_timeline(bigint, integer, text),
     backup._covers_wal(bigint, integer, pg_lsn, pg_lsn), backup._is_synchronous(text),
+    backup._previous_mark(bigint, integer, pg_lsn, integer), backup._segment_key(bigint, integer, pg_lsn),
     backup._record_gap(bigint, integer, pg_lsn, text, boolean),
     backup._finish_base(bigint, jsonb), backup._previous_manifest(bigint),
     backup._grant()

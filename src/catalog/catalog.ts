@@ -17,7 +17,7 @@ export type { ClaimedJob, FinishedBase, Progress, StoredObject } from './jobs.js
 export type { SegmentRow, WalIdentity } from './wal.js'
 
 /** The parts of the worker that can be in trouble. */
-export type Component = 'box' | 'issuer' | 'wal' | 'database'
+export type Component = 'box' | 'issuer' | 'wal' | 'archive' | 'database'
 
 /** Checks that the database can be reached and holds a catalog. The caller closes. */
 export async function openCatalog(databaseUrl: Secret): Promise<Catalog> {
@@ -135,6 +135,21 @@ export class Catalog {
   /** Where the stored WAL of a timeline ends, by its rows; null when there is none. */
   walCoveredTo(systemIdentifier: string, timeline: number): Promise<Lsn | null> {
     return wal.coveredTo(this.#pool, systemIdentifier, timeline)
+  }
+
+  /** What a segment follows, for its name; null when that is not known. */
+  previousMark(systemIdentifier: string, segment: Segment, segmentBytes: number): Promise<string | null> {
+    return wal.previousMark(this.#pool, systemIdentifier, segment, segmentBytes)
+  }
+
+  /** Key of the segment that holds the byte before `lsn`; null when it is not stored whole. */
+  keyOfSegmentBefore(
+    systemIdentifier: string,
+    timeline: number,
+    lsn: Lsn,
+    segmentBytes: number,
+  ): Promise<string | null> {
+    return wal.keyOfSegmentBefore(this.#pool, systemIdentifier, timeline, lsn, segmentBytes)
   }
 
   /** See wal.ts. Where a gap begins that was not known before, or null. */

@@ -7,6 +7,7 @@ import { lastCommitTime } from '../wal/commit-times.js'
 import { checkSegment } from '../wal/page.js'
 import type { Lsn } from '../wal/lsn.js'
 import type { Segment } from '../wal/segment.js'
+import type { SegmentChain } from './segment-chain.js'
 
 /** A segment that lies in the box, as its row says it. */
 export interface StoredSegment {
@@ -27,6 +28,8 @@ export interface SegmentStoreOptions {
   segmentBytes: number
   box: Box
   compressionLevel: number
+  /** knows the segment before it, and this one as soon as the call has returned its promise */
+  chain: SegmentChain
 }
 
 export interface RawSegment {
@@ -41,19 +44,20 @@ export interface RawSegment {
  * what was made of them.
  */
 export async function storeSegment(
-  { home, segmentBytes, box, compressionLevel }: SegmentStoreOptions,
+  { home, segmentBytes, box, compressionLevel, chain }: SegmentStoreOptions,
   { segment, bytes: raw, sha256 }: RawSegment,
   signal: AbortSignal,
   onCompressed: () => void = () => undefined,
 ): Promise<StoredSegment> {
   checkSegment(raw, segment, segmentBytes, home.systemIdentifier)
   const compressing = compressFrames(raw, compressionLevel, FRAME_BYTES)
+  const end = segment.start + BigInt(segmentBytes)
+  const key = segmentKey(home, segment, segmentBytes, sha256, chain.previous(segment.start))
+  chain.add(end, sha256)
   const lastCommitAt = lastCommitTime(raw)
   const chunks = await compressing
   onCompressed()
-  const key = segmentKey(home, segment, segmentBytes, sha256)
   const part = createPart(key, chunks, 'application/zstd')
   await box.post({ ...part, urgent: true }, signal)
-  const end = segment.start + BigInt(segmentBytes)
   return { segment, end, segmentBytes, key, bytes: part.bytes, sha256, lastCommitAt }
 }

@@ -9,6 +9,7 @@ import { inOrder } from '../transform/in-order.js'
 import { formatLsn } from '../wal/lsn.js'
 import { segmentName, segmentStart } from '../wal/segment.js'
 import { DurablePosition } from './durable-position.js'
+import { SegmentChain } from './segment-chain.js'
 import { storeSegment, type StoredSegment } from './segment-store.js'
 import { findStartingPoint, recordLoss, type StreamPoint, type WalLoss } from './starting-point.js'
 import { TailPoster } from './tail-poster.js'
@@ -75,9 +76,11 @@ export class WalSession {
 
   /** Streams one timeline; resolves at its end to where the next one begins. */
   async #streamTimeline(point: StreamPoint, signal: AbortSignal): Promise<StreamPoint> {
-    const { segmentBytes } = this.#server
+    const { segmentBytes, systemIdentifier } = this.#server
     const { recorder } = this.keeper
-    const { slot } = this.keeper.options.settings()
+    const { catalog, settings } = this.keeper.options
+    const { slot } = settings()
+    const chain = new SegmentChain(point.start, await catalog.previousMark(systemIdentifier, point, segmentBytes))
     const atOnce = Math.min(16, Math.max(2, Math.floor(SEGMENT_MEMORY_BYTES / segmentBytes)))
     const buffers = new FramePool(atOnce, segmentBytes)
     const onReceived = () => {
@@ -88,7 +91,7 @@ export class WalSession {
     recorder.onRecorded = () => {
       this.#report(stream, durable)
     }
-    const tails = this.#tailPoster(stream, durable)
+    const tails = this.#tailPoster(stream, durable, chain)
     const ending = new AbortController()
     const posting = tails.run(AbortSignal.any([signal, ending.signal]))
     // The keeper begins again with both, so that one never goes on without the other.
@@ -96,9 +99,12 @@ export class WalSession {
       this.connection.close(asPostboxError(thrown))
     })
     try {
-      const stored = inOrder(this.#events(stream, point), atOnce + POSTED_AT_ONCE, (event) =>
-        this.#store(event, buffers, signal),
-      )
+      const stored = inOrder(this.#events(stream, point), atOnce + POSTED_AT_ONCE, (event) => {
+        const storing = this.#store(event, buffers, chain, signal)
+        // It is known now what the next segment follows.
+        tails.wake()
+        return storing
+      })
       return await this.#follow(stored, stream, durable, point)
     } finally {
       recorder.onRecorded = () => undefined
@@ -142,7 +148,7 @@ export class WalSession {
     stream.reportStored(lsn, held ? heldFrom : lsn)
   }
 
-  #tailPoster(stream: WalStream, durable: DurablePosition): TailPoster {
+  #tailPoster(stream: WalStream, durable: DurablePosition, chain: SegmentChain): TailPoster {
     const { options, recorder } = this.keeper
     const { box, settings, synchronous } = options
     let othersWrite = false
@@ -152,7 +158,11 @@ export class WalSession {
       box,
       compressionLevel: () => settings().compression_level,
       intervalMs: () => (synchronous() ? 0 : settings().wal_interval * 1000),
-      unfinished: () => stream.unfinished(),
+      unfinished: () => {
+        const unfinished = stream.unfinished()
+        return unfinished?.segment.start === chain.end ? unfinished : null
+      },
+      previous: (start) => chain.previous(start),
       inspect: (bytes) => {
         othersWrite = recorder.heldFrom !== null && !recorder.wroteAllOf(bytes)
       },
@@ -177,7 +187,7 @@ export class WalSession {
     }
   }
 
-  async #store(event: WalEvent, buffers: FramePool, signal: AbortSignal): Promise<StoreEvent> {
+  async #store(event: WalEvent, buffers: FramePool, chain: SegmentChain, signal: AbortSignal): Promise<StoreEvent> {
     if (event.kind === 'timeline_end') return event
     const { options, recorder } = this.keeper
     const store = {
@@ -185,6 +195,7 @@ export class WalSession {
       segmentBytes: this.#server.segmentBytes,
       box: options.box,
       compressionLevel: options.settings().compression_level,
+      chain,
     }
     let ownOnly = false
     const stored = await storeSegment(store, event, signal, () => {

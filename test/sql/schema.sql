@@ -247,6 +247,7 @@ function _merge_range(system_identifier bigint, timeline integer, fresh backup.l
 function _missing_before(system_identifier bigint, timeline integer, lsn pg_lsn) returns TABLE(on_timeline integer, from_lsn pg_lsn, to_lsn pg_lsn) stable
 function _policy_conditions(policy jsonb) returns TABLE(operator text, name text, value text, lowest text, highest text) immutable
 function _previous_manifest(system_identifier bigint) returns bytea security definer stable
+function _previous_mark(system_identifier bigint, timeline integer, start_lsn pg_lsn, segment_bytes integer) returns text security definer stable
 function _record_gap(system_identifier bigint, timeline integer, to_lsn pg_lsn, reason text, running_begins_after boolean) returns pg_lsn security definer
 function _record_object(job_id bigint, kind text, key text, bytes bigint, raw_bytes bigint, sha256 bytea) returns void security definer
 function _record_segments(system_identifier bigint, segments jsonb) returns text security definer
@@ -255,6 +256,7 @@ function _refuse_grant(reason text, server text, sqlstate_code text DEFAULT 'PB0
 function _report_problem(component text, problem jsonb) returns void security definer
 function _report_progress(job_id bigint, phase text, bytes_done bigint, bytes_total bigint) returns void security definer
 function _seconds_at_risk() returns numeric security definer stable
+function _segment_key(system_identifier bigint, timeline integer, start_lsn pg_lsn) returns text security definer stable
 function _segment_name(timeline integer, start_lsn pg_lsn, segment_bytes integer) returns text immutable
 function _setting_list() returns TABLE(setting text, default_value text, unit text, meaning text) immutable
 function _setting_value(setting text) returns text security definer stable
@@ -290,6 +292,7 @@ grant execute on backup._is_synchronous(text) to backup_worker
 grant execute on backup._knows_segment(bigint,integer,pg_lsn,bytea) to backup_worker
 grant execute on backup._knows_timeline(bigint,integer,text) to backup_worker
 grant execute on backup._previous_manifest(bigint) to backup_worker
+grant execute on backup._previous_mark(bigint,integer,pg_lsn,integer) to backup_worker
 grant execute on backup._record_gap(bigint,integer,pg_lsn,text,boolean) to backup_worker
 grant execute on backup._record_object(bigint,text,text,bigint,bigint,bytea) to backup_worker
 grant execute on backup._record_segments(bigint,jsonb) to backup_worker
@@ -297,6 +300,7 @@ grant execute on backup._record_timeline(bigint,integer,text,text) to backup_wor
 grant execute on backup._report_problem(text,jsonb) to backup_worker
 grant execute on backup._report_progress(bigint,text,bigint,bigint) to backup_worker
 grant execute on backup._seconds_at_risk() to backup_monitor, backup_operator, backup_worker
+grant execute on backup._segment_key(bigint,integer,pg_lsn) to backup_worker
 grant execute on backup._segment_name(integer,pg_lsn,integer) to backup_monitor, backup_operator, backup_worker
 grant execute on backup._setting_list() to backup_monitor, backup_operator, backup_worker
 grant execute on backup._setting_value(text) to backup_monitor, backup_operator, backup_worker
