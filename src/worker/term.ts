@@ -45,7 +45,7 @@ export class Term {
     settings: Settings,
     readonly ending: AbortController,
   ) {
-    const { databaseUrl, issuer, ca, log } = options
+    const { databaseUrl, issuer, ca, threads, log } = options
     this.#settings = settings
     const live = () => this.#settings
     const onChange = () => {
@@ -60,7 +60,16 @@ export class Term {
     this.#watch = new SynchronousWatch(catalog)
     const synchronous = () => this.#watch.synchronous
     const server = () => grant().server
-    this.#wal = new WalKeeper({ databaseUrl, catalog, box: this.#box, server, settings: live, synchronous, log })
+    this.#wal = new WalKeeper({
+      databaseUrl,
+      catalog,
+      box: this.#box,
+      server,
+      settings: live,
+      threads,
+      synchronous,
+      log,
+    })
     this.#archive = new ArchiveSocket({
       catalog,
       box: this.#box,

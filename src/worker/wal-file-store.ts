@@ -3,6 +3,8 @@ import { sha12, type Home } from '../box/key-names.js'
 import type { Catalog, WalIdentity } from '../catalog/catalog.js'
 import { PostboxError } from '../errors.js'
 import type { Lsn } from '../wal/lsn.js'
+import { compressFrames } from '../transform/compress.js'
+import { FRAME_BYTES } from '../transform/frame-pool.js'
 import { checkSegmentHeader } from '../wal/page.js'
 import { parseSegmentName, type Segment } from '../wal/segment.js'
 import { parseTimelineHistory } from '../wal/timeline-history.js'
@@ -104,9 +106,10 @@ export class WalFileStore {
     if (held) throw wrong(file, 'is not what the server streamed')
 
     const raw = { segment, bytes: await file.read(), sha256 }
-    const compressionLevel = this.options.compressionLevel()
+    const level = this.options.compressionLevel()
+    const compress = async (bytes: Buffer) => ({ chunks: await compressFrames(bytes, level, FRAME_BYTES) })
     const chain = await this.#chainTo(segment)
-    const store = { home: this.#home, segmentBytes, box, compressionLevel, chain }
+    const store = { home: this.#home, segmentBytes, box, compress, chain }
     const stored = await storeSegment(store, raw, signal)
     await catalog.recordSegments(systemIdentifier, [toRow(stored)])
     return 'stored'

@@ -7,6 +7,7 @@ import type { Secret } from '../secret.js'
 import { ReplicationConnection } from '../source/replication-connection.js'
 import { dropSlot } from '../source/replication-slot.js'
 import type { Lsn } from '../wal/lsn.js'
+import { SegmentThreads } from '../transform/segment-threads.js'
 import { Backoff } from './backoff.js'
 import { BOX_TROUBLE, KeepLimit } from './keep-limit.js'
 import { SegmentRecorder } from './segment-recorder.js'
@@ -26,6 +27,8 @@ export interface WalKeeperOptions {
   /** the server's name in the box; throws `grant_missing` while nobody said it */
   server: () => string
   settings: () => Settings
+  /** segments compressed at once, each in a thread of its own */
+  threads: number
   /** whether a COMMIT waits for each tail */
   synchronous: () => boolean
   log: Logger
@@ -40,6 +43,7 @@ export class WalKeeper {
   readonly position = new StoredPosition()
   readonly recorder: SegmentRecorder
   readonly streamed: StreamedSegments
+  readonly threads: SegmentThreads
   /** before it, WAL that the slot does not keep is gone from the server */
   goneBefore: Lsn = 0n
   /** how WAL came to be lost, until that is recorded */
@@ -55,6 +59,7 @@ export class WalKeeper {
   constructor(readonly options: WalKeeperOptions) {
     this.recorder = new SegmentRecorder(options.catalog)
     this.streamed = new StreamedSegments(this.position, this.recorder)
+    this.threads = new SegmentThreads(options.threads)
   }
 
   /** What failed is tried again now: a grant came, or somebody waits. */
@@ -122,6 +127,7 @@ export class WalKeeper {
     }
     // The next worker need not stream again what only its row is missing of.
     await this.recorder.recordHeld().catch(() => undefined)
+    await this.threads.close()
   }
 
   async #reportFailure(error: PostboxError): Promise<void> {

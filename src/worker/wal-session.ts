@@ -4,7 +4,7 @@ import type { ReplicationConnection } from '../source/replication-connection.js'
 import { identifyServer, type ServerIdentity } from '../source/server-identity.js'
 import { readTimelineFiles } from '../source/timeline-files.js'
 import { WalStream, type WalEvent } from '../source/wal-stream.js'
-import { FramePool } from '../transform/frame-pool.js'
+import { FramePool, sharedMemory } from '../transform/frame-pool.js'
 import { inOrder } from '../transform/in-order.js'
 import { formatLsn } from '../wal/lsn.js'
 import { segmentName, segmentStart } from '../wal/segment.js'
@@ -82,7 +82,7 @@ export class WalSession {
     const { slot } = settings()
     const chain = new SegmentChain(point.start, await catalog.previousMark(systemIdentifier, point, segmentBytes))
     const atOnce = Math.min(16, Math.max(2, Math.floor(SEGMENT_MEMORY_BYTES / segmentBytes)))
-    const buffers = new FramePool(atOnce, segmentBytes)
+    const buffers = new FramePool(atOnce, segmentBytes, sharedMemory)
     const onReceived = () => {
       tails.wake()
     }
@@ -194,7 +194,7 @@ export class WalSession {
       home: this.#home,
       segmentBytes: this.#server.segmentBytes,
       box: options.box,
-      compressionLevel: options.settings().compression_level,
+      compress: (raw: Buffer) => this.keeper.threads.compress(raw, options.settings().compression_level),
       chain,
     }
     let ownOnly = false
