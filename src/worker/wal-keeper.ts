@@ -6,9 +6,12 @@ import { asPostboxError, type PostboxError } from '../errors.js'
 import type { Secret } from '../secret.js'
 import { ReplicationConnection } from '../source/replication-connection.js'
 import { dropSlot } from '../source/replication-slot.js'
+import { fromServerTime, type WalAge } from '../source/wal-age.js'
+import type { Waiting } from '../source/wal-stream.js'
 import type { Lsn } from '../wal/lsn.js'
 import { Backoff } from './backoff.js'
 import { BOX_TROUBLE, KeepLimit } from './keep-limit.js'
+import { RowsSlot } from './rows-slot.js'
 import { SegmentRecorder } from './segment-recorder.js'
 import { SlotReadiness } from './slot-readiness.js'
 import { StoredPosition } from './stored-position.js'
@@ -28,6 +31,8 @@ export interface WalKeeperOptions {
   settings: () => Settings
   /** whether a COMMIT waits for each tail */
   synchronous: () => boolean
+  /** since when WAL waits; outlives the keeper */
+  age: WalAge
   log: Logger
 }
 
@@ -39,7 +44,10 @@ export interface WalKeeperOptions {
 export class WalKeeper {
   readonly position = new StoredPosition()
   readonly recorder: SegmentRecorder
+  readonly rowsSlot: RowsSlot
   readonly streamed: StreamedSegments
+  /** what was not stored when the last session ended */
+  waiting: Waiting | null = null
   /** before it, WAL that the slot does not keep is gone from the server */
   goneBefore: Lsn = 0n
   /** how WAL came to be lost, until that is recorded */
@@ -53,7 +61,9 @@ export class WalKeeper {
   #boxTrouble = false
 
   constructor(readonly options: WalKeeperOptions) {
-    this.recorder = new SegmentRecorder(options.catalog)
+    const { catalog, settings, log } = options
+    this.recorder = new SegmentRecorder(catalog)
+    this.rowsSlot = new RowsSlot(catalog, () => settings().slot, log)
     this.streamed = new StreamedSegments(this.position, this.recorder)
   }
 
@@ -122,12 +132,19 @@ export class WalKeeper {
     }
     // The next worker need not stream again what only its row is missing of.
     await this.recorder.recordHeld().catch(() => undefined)
+    if (this.recorder.heldFrom === null) await this.rowsSlot.follow(false)
   }
 
   async #reportFailure(error: PostboxError): Promise<void> {
     this.#slot.failed(error)
     this.#boxTrouble = BOX_TROUBLE.test(error.code)
-    await this.options.catalog.reportProblem('wal', error).catch(() => undefined)
+    const { catalog } = this.options
+    // Between two sessions nobody else tells the age of what waits.
+    if (this.waiting) {
+      const { from, since } = this.waiting
+      await catalog.reportAtRisk(from, fromServerTime(since)).catch(() => undefined)
+    }
+    await catalog.reportProblem('wal', error).catch(() => undefined)
   }
 
   #boxIsWell(): void {
@@ -153,6 +170,8 @@ export class WalKeeper {
       })
       this.lossReason = reason
       this.gaveUp = true
+      // It would keep the same WAL.
+      await this.rowsSlot.follow(false)
       return true
     } catch (thrown) {
       log.error({ err: asPostboxError(thrown), slot }, 'the slot could not be dropped')

@@ -81,11 +81,22 @@ export class WalSession {
     const onReceived = () => {
       tails.wake()
     }
-    const stream = new WalStream(this.connection, { slot, segmentBytes, ...point }, buffers, onReceived)
-    const durable = new DurablePosition(point.start)
+    const { timeline, start, slotStart } = point
+    const options = { slot, segmentBytes, ...point, behindSlot: start < slotStart }
+    const historic = timeline !== this.#server.timeline
+    const stream = new WalStream(
+      this.connection,
+      { ...options, historic },
+      buffers,
+      this.keeper.options.age,
+      onReceived,
+    )
+    const durable = new DurablePosition(start)
     recorder.onRecorded = () => {
       this.#report(stream, durable)
+      void this.#followRows(durable, point)
     }
+    await this.#followRows(durable, point)
     const tails = this.#tailPoster(stream, durable)
     const ending = new AbortController()
     const posting = tails.run(AbortSignal.any([signal, ending.signal]))
@@ -98,6 +109,7 @@ export class WalSession {
       return await this.#follow(stored, stream, durable, point)
     } finally {
       recorder.onRecorded = () => undefined
+      this.keeper.waiting = stream.waiting()
       ending.abort()
       await posting.catch(() => undefined)
     }
@@ -118,10 +130,12 @@ export class WalSession {
         // The slot moves on to the next timeline, and forgets this one.
         await recorder.recordHeld()
         const start = segmentStart(event.switchLsn, segmentBytes)
-        return { timeline: event.nextTimeline, start, stored: start }
+        return { timeline: event.nextTimeline, start, stored: start, slotStart: start }
       }
       await recorder.record(event.stored, event.ownOnly)
       durable.storedWhole(event.stored.end)
+      options.age.storedSegment(event.stored.end, event.stored.lastCommitAt)
+      await this.#followRows(durable, point)
       this.#report(stream, durable)
       position.advance(point.timeline, event.stored.end)
       this.onProgress()
@@ -130,12 +144,19 @@ export class WalSession {
     throw new PostboxError('replication_failed', 'the WAL stream ended', 'Postbox connects again.')
   }
 
-  /** As written what is stored; as flushed what has its rows too, so that the slot keeps whatever may be recorded yet. */
+  /** What is stored. The server may drop its WAL, unless rows are missing that nothing else keeps it for. */
   #report(stream: WalStream, { lsn }: DurablePosition): void {
-    const { heldFrom } = this.keeper.recorder
+    const { recorder, rowsSlot, options } = this.keeper
+    const { heldFrom } = recorder
     // A COMMIT waits for what is flushed, and must not wait for rows.
-    const held = heldFrom !== null && heldFrom < lsn && !this.keeper.options.synchronous()
-    stream.reportStored(lsn, held ? heldFrom : lsn)
+    const needed = heldFrom !== null && heldFrom < lsn && !rowsSlot.keeps && !options.synchronous()
+    stream.reportStored(lsn, needed ? heldFrom : lsn)
+  }
+
+  /** The second slot of a worker that was killed stays until the rows reach the first one. */
+  async #followRows(durable: DurablePosition, { slotStart }: StreamPoint): Promise<void> {
+    const { recorder, rowsSlot } = this.keeper
+    if (durable.lsn >= slotStart) await rowsSlot.follow(recorder.heldFrom !== null)
   }
 
   #tailPoster(stream: WalStream, durable: DurablePosition): TailPoster {
@@ -167,8 +188,8 @@ export class WalSession {
     try {
       yield* stream.read()
     } catch (thrown) {
-      const behind = point.start < segmentStart(point.stored, this.#server.segmentBytes)
-      if (behind && asPostboxError(thrown).code === 'slot_invalid') this.keeper.goneBefore = point.stored
+      const behind = point.start < point.slotStart
+      if (behind && asPostboxError(thrown).code === 'slot_invalid') this.keeper.goneBefore = point.slotStart
       throw thrown
     }
   }
