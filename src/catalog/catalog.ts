@@ -72,10 +72,16 @@ export class Catalog {
     return ms === null ? null : new Date(Math.floor(ms))
   }
 
-  /** Keeps since when WAL waits of which `from` is the first byte. Repeating it is free. */
-  async reportAtRisk(from: Lsn, since: Date): Promise<void> {
+  /**
+   * Keeps since when WAL waits of which `from` is the first byte. Repeating it is free.
+   *
+   * @param sinceMicros after 2000-01-01 UTC, as the server itself counts
+   */
+  async reportAtRisk(from: Lsn, sinceMicros: bigint): Promise<void> {
     await this.#pool.one(sql.type(Nothing)`
-      select backup._report_at_risk(${lsnArgument(from)}, ${since.toISOString()}) as nothing
+      select backup._report_at_risk(${lsnArgument(from)},
+        '2000-01-01 00:00:00+00'::timestamptz + ${sinceMicros.toString()}::bigint * interval '1 microsecond'
+      ) as nothing
     `)
   }
 

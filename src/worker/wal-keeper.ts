@@ -6,9 +6,10 @@ import { asPostboxError, type PostboxError } from '../errors.js'
 import type { Secret } from '../secret.js'
 import { ReplicationConnection } from '../source/replication-connection.js'
 import { dropSlot } from '../source/replication-slot.js'
-import { fromServerTime, type WalAge } from '../source/wal-age.js'
+import type { WalAge } from '../source/wal-age.js'
 import type { Waiting } from '../source/wal-stream.js'
 import type { Lsn } from '../wal/lsn.js'
+import { AtRiskReport } from './at-risk-report.js'
 import { Backoff } from './backoff.js'
 import { BOX_TROUBLE, KeepLimit } from './keep-limit.js'
 import { RowsSlot } from './rows-slot.js'
@@ -45,6 +46,7 @@ export class WalKeeper {
   readonly position = new StoredPosition()
   readonly recorder: SegmentRecorder
   readonly rowsSlot: RowsSlot
+  readonly atRisk: AtRiskReport
   readonly streamed: StreamedSegments
   /** what was not stored when the last session ended */
   waiting: Waiting | null = null
@@ -63,6 +65,7 @@ export class WalKeeper {
   constructor(readonly options: WalKeeperOptions) {
     const { catalog, settings, log } = options
     this.recorder = new SegmentRecorder(catalog)
+    this.atRisk = new AtRiskReport(catalog)
     this.rowsSlot = new RowsSlot(catalog, () => settings().slot, log)
     this.streamed = new StreamedSegments(this.position, this.recorder)
   }
@@ -138,13 +141,9 @@ export class WalKeeper {
   async #reportFailure(error: PostboxError): Promise<void> {
     this.#slot.failed(error)
     this.#boxTrouble = BOX_TROUBLE.test(error.code)
-    const { catalog } = this.options
     // Between two sessions nobody else tells the age of what waits.
-    if (this.waiting) {
-      const { from, since } = this.waiting
-      await catalog.reportAtRisk(from, fromServerTime(since)).catch(() => undefined)
-    }
-    await catalog.reportProblem('wal', error).catch(() => undefined)
+    if (this.waiting) await this.atRisk.report(this.waiting)
+    await this.options.catalog.reportProblem('wal', error).catch(() => undefined)
   }
 
   #boxIsWell(): void {

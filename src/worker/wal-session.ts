@@ -18,6 +18,8 @@ import type { WalKeeper } from './wal-keeper.js'
 /** Memory for segments on their way: filled, being compressed, being posted. */
 const SEGMENT_MEMORY_BYTES = 48 * 1024 * 1024
 
+const AT_RISK_EVERY_MS = 1000
+
 type StoreEvent =
   Extract<WalEvent, { kind: 'timeline_end' }> | { kind: 'stored'; stored: StoredSegment; ownOnly: boolean }
 
@@ -74,29 +76,22 @@ export class WalSession {
   /** Streams one timeline; resolves at its end to where the next one begins. */
   async #streamTimeline(point: StreamPoint, signal: AbortSignal): Promise<StreamPoint> {
     const { segmentBytes } = this.#server
-    const { recorder } = this.keeper
-    const { slot } = this.keeper.options.settings()
+    const { recorder, atRisk, options } = this.keeper
     const atOnce = Math.min(16, Math.max(2, Math.floor(SEGMENT_MEMORY_BYTES / segmentBytes)))
     const buffers = new FramePool(atOnce, segmentBytes)
     const onReceived = () => {
       tails.wake()
     }
-    const { timeline, start, slotStart } = point
-    const options = { slot, segmentBytes, ...point, behindSlot: start < slotStart }
-    const historic = timeline !== this.#server.timeline
-    const stream = new WalStream(
-      this.connection,
-      { ...options, historic },
-      buffers,
-      this.keeper.options.age,
-      onReceived,
-    )
-    const durable = new DurablePosition(start)
+    const stream = this.#openStream(point, buffers, onReceived)
+    const durable = new DurablePosition(point.start)
     recorder.onRecorded = () => {
       this.#report(stream, durable)
       void this.#followRows(durable, point)
     }
     await this.#followRows(durable, point)
+    const looking = setInterval(() => {
+      void atRisk.look(stream.waiting(), options.age.now())
+    }, AT_RISK_EVERY_MS)
     const tails = this.#tailPoster(stream, durable)
     const ending = new AbortController()
     const posting = tails.run(AbortSignal.any([signal, ending.signal]))
@@ -109,10 +104,19 @@ export class WalSession {
       return await this.#follow(stored, stream, durable, point)
     } finally {
       recorder.onRecorded = () => undefined
+      clearInterval(looking)
       this.keeper.waiting = stream.waiting()
       ending.abort()
       await posting.catch(() => undefined)
     }
+  }
+
+  #openStream(point: StreamPoint, buffers: FramePool, onReceived: () => void): WalStream {
+    const { settings, age } = this.keeper.options
+    const { segmentBytes, timeline } = this.#server
+    const { slot } = settings()
+    const asked = { behindSlot: point.start < point.slotStart, historic: point.timeline !== timeline }
+    return new WalStream(this.connection, { slot, segmentBytes, ...point, ...asked }, buffers, age, onReceived)
   }
 
   /** Records and reports what is stored, in order, until the timeline ends. */
