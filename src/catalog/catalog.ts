@@ -7,7 +7,7 @@ import type { Lsn } from '../wal/lsn.js'
 import type { Segment } from '../wal/segment.js'
 import * as jobs from './jobs.js'
 import { CatalogPool, json } from './pool.js'
-import { Nothing, systemIdentifierArgument } from './row-values.js'
+import { lsnArgument, Nothing, systemIdentifierArgument } from './row-values.js'
 import { endProcess } from './processes.js'
 import { readSettings, type Settings } from './settings.js'
 import * as slots from './slot.js'
@@ -61,6 +61,28 @@ export class Catalog {
     const Row = z.object({ requeued: z.number().int() })
     const { requeued } = await this.#pool.one(sql.type(Row)`select backup._start_worker(${version}) as requeued`)
     return requeued
+  }
+
+  /** Since when WAL waits that is not stored, by the server's clock; null when none does, or nothing is known. */
+  async atRiskSince(): Promise<Date | null> {
+    const Row = z.object({ ms: z.number().nullable() })
+    const { ms } = await this.#pool.one(
+      sql.type(Row)`select (extract(epoch from r.since) * 1000)::float8 as ms from backup._at_risk() r`,
+    )
+    return ms === null ? null : new Date(Math.floor(ms))
+  }
+
+  /**
+   * Keeps since when WAL waits of which `from` is the first byte. Repeating it is free.
+   *
+   * @param sinceMicros after 2000-01-01 UTC, as the server itself counts
+   */
+  async reportAtRisk(from: Lsn, sinceMicros: bigint): Promise<void> {
+    await this.#pool.one(sql.type(Nothing)`
+      select backup._report_at_risk(${lsnArgument(from)},
+        '2000-01-01 00:00:00+00'::timestamptz + ${sinceMicros.toString()}::bigint * interval '1 microsecond'
+      ) as nothing
+    `)
   }
 
   /** Shows in backup.checks what troubles a part of the worker; null when it works again. Repeating it is free. */
@@ -165,6 +187,15 @@ export class Catalog {
   /** How much WAL the slot keeps; null when none. */
   slotHold(slot: string): Promise<slots.SlotHold | null> {
     return slots.slotHold(this.#pool, slot)
+  }
+
+  /** See slot.ts: a second slot that keeps what this one keeps now. */
+  makeRowsSlot(slot: string): Promise<void> {
+    return slots.makeRowsSlot(this.#pool, slot)
+  }
+
+  dropRowsSlot(slot: string): Promise<void> {
+    return slots.dropRowsSlot(this.#pool, slot)
   }
 
   /** Whether a COMMIT waits for what the worker's WAL stream reports. */

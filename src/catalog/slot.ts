@@ -1,7 +1,7 @@
 import { sql } from 'slonik'
 import { z } from 'zod'
 import type { CatalogPool } from './pool.js'
-import { NumberText } from './row-values.js'
+import { Nothing, NumberText } from './row-values.js'
 
 /** What a slot costs the server's disk. */
 export interface SlotHold {
@@ -30,5 +30,27 @@ export function slotHold(pool: CatalogPool, slot: string): Promise<SlotHold | nu
            (c.redo_lsn - s.restart_lsn)::bigint as freed_bytes
     from pg_catalog.pg_replication_slots s cross join pg_catalog.pg_control_checkpoint() c
     where s.slot_name = ${slot} and s.restart_lsn is not null
+  `)
+}
+
+/**
+ * Makes a second slot that keeps all WAL which `slot` keeps now, unless it is there.
+ *
+ * A slot writes no WAL. Throws when there is no room for one (max_replication_slots) or no right.
+ */
+export async function makeRowsSlot(pool: CatalogPool, slot: string): Promise<void> {
+  await dropRowsSlot(pool, slot, 'lost')
+  await pool.any(sql.type(z.object({ copied: z.string() }))`
+    select pg_catalog.pg_copy_physical_replication_slot(${slot}, backup._rows_slot(${slot}))::text as copied
+    where not exists (
+      select from pg_catalog.pg_replication_slots s where s.slot_name = backup._rows_slot(${slot}))
+  `)
+}
+
+/** Nothing happens when there is none. */
+export async function dropRowsSlot(pool: CatalogPool, slot: string, which: 'any' | 'lost' = 'any'): Promise<void> {
+  await pool.any(sql.type(Nothing)`
+    select pg_catalog.pg_drop_replication_slot(s.slot_name) as nothing from pg_catalog.pg_replication_slots s
+    where s.slot_name = backup._rows_slot(${slot}) and (s.wal_status = 'lost' or ${which === 'any'})
   `)
 }

@@ -4,6 +4,7 @@ import type { Catalog, ClaimedJob } from '../catalog/catalog.js'
 import type { Settings } from '../catalog/settings.js'
 import type { LogLevel } from '../config.js'
 import type { Secret } from '../secret.js'
+import type { WalAge } from '../source/wal-age.js'
 import { version } from '../version.js'
 import { ArchiveSocket } from './archive-socket.js'
 import { GrantKeeper } from './grant-keeper.js'
@@ -43,6 +44,7 @@ export class Term {
     readonly options: WorkerOptions,
     readonly catalog: Catalog,
     settings: Settings,
+    age: WalAge,
     readonly ending: AbortController,
   ) {
     const { databaseUrl, issuer, ca, threads, log } = options
@@ -60,19 +62,21 @@ export class Term {
     this.#watch = new SynchronousWatch(catalog)
     const synchronous = () => this.#watch.synchronous
     const server = () => grant().server
+    const box = this.#box
     this.#wal = new WalKeeper({
       databaseUrl,
       catalog,
-      box: this.#box,
+      box,
       server,
       settings: live,
       threads,
       synchronous,
+      age,
       log,
     })
     this.#archive = new ArchiveSocket({
       catalog,
-      box: this.#box,
+      box,
       server,
       compressionLevel: () => this.#settings.compression_level,
       streamed: this.#wal.streamed,
@@ -83,10 +87,16 @@ export class Term {
     this.#runner = new JobRunner({ catalog, log, runJob: (job, signal) => this.#runJob(job, signal) })
   }
 
-  /** Takes over the catalog: what a dead worker left running goes back to the queue. The lock must be held. */
-  static async begin(options: WorkerOptions, catalog: Catalog, ending: AbortController): Promise<Term> {
+  /**
+   * Takes over the catalog: what a dead worker left running goes back to the queue. The lock must be held.
+   *
+   * `age` outlives terms: when the server restarts, what waited goes on waiting.
+   */
+  static async begin(options: WorkerOptions, catalog: Catalog, age: WalAge, ending: AbortController): Promise<Term> {
+    const waitsSince = await catalog.atRiskSince()
+    if (waitsSince) age.startsWith(waitsSince)
     const requeued = await catalog.startWorker(version)
-    const term = new Term(options, catalog, await catalog.settings(), ending)
+    const term = new Term(options, catalog, await catalog.settings(), age, ending)
     await term.#grants.load()
     options.log.info({ version, requeued }, 'the worker has begun')
     return term

@@ -21,6 +21,8 @@ const SEGMENT_MEMORY_BYTES = 48 * 1024 * 1024
 /** Compressed segments that are posted meanwhile. */
 const POSTED_AT_ONCE = 4
 
+const AT_RISK_EVERY_MS = 1000
+
 type StoreEvent =
   Extract<WalEvent, { kind: 'timeline_end' }> | { kind: 'stored'; stored: StoredSegment; ownOnly: boolean }
 
@@ -77,20 +79,24 @@ export class WalSession {
   /** Streams one timeline; resolves at its end to where the next one begins. */
   async #streamTimeline(point: StreamPoint, signal: AbortSignal): Promise<StreamPoint> {
     const { segmentBytes, systemIdentifier } = this.#server
-    const { recorder } = this.keeper
-    const { catalog, settings } = this.keeper.options
-    const { slot } = settings()
-    const chain = new SegmentChain(point.start, await catalog.previousMark(systemIdentifier, point, segmentBytes))
+    const { recorder, atRisk, options } = this.keeper
+    const mark = await options.catalog.previousMark(systemIdentifier, point, segmentBytes)
+    const chain = new SegmentChain(point.start, mark)
     const atOnce = Math.min(16, Math.max(2, Math.floor(SEGMENT_MEMORY_BYTES / segmentBytes)))
     const buffers = new FramePool(atOnce, segmentBytes, sharedMemory)
     const onReceived = () => {
       tails.wake()
     }
-    const stream = new WalStream(this.connection, { slot, segmentBytes, ...point }, buffers, onReceived)
+    const stream = this.#openStream(point, buffers, onReceived)
     const durable = new DurablePosition(point.start)
     recorder.onRecorded = () => {
       this.#report(stream, durable)
+      void this.#followRows(durable, point)
     }
+    await this.#followRows(durable, point)
+    const looking = setInterval(() => {
+      void atRisk.look(stream.waiting(), options.age.now())
+    }, AT_RISK_EVERY_MS)
     const tails = this.#tailPoster(stream, durable, chain)
     const ending = new AbortController()
     const posting = tails.run(AbortSignal.any([signal, ending.signal]))
@@ -108,9 +114,19 @@ export class WalSession {
       return await this.#follow(stored, stream, durable, point)
     } finally {
       recorder.onRecorded = () => undefined
+      clearInterval(looking)
+      this.keeper.waiting = stream.waiting()
       ending.abort()
       await posting.catch(() => undefined)
     }
+  }
+
+  #openStream(point: StreamPoint, buffers: FramePool, onReceived: () => void): WalStream {
+    const { settings, age } = this.keeper.options
+    const { segmentBytes, timeline } = this.#server
+    const { slot } = settings()
+    const asked = { behindSlot: point.start < point.slotStart, historic: point.timeline !== timeline }
+    return new WalStream(this.connection, { slot, segmentBytes, ...point, ...asked }, buffers, age, onReceived)
   }
 
   /** Records and reports what is stored, in order, until the timeline ends. */
@@ -128,10 +144,12 @@ export class WalSession {
         // The slot moves on to the next timeline, and forgets this one.
         await recorder.recordHeld()
         const start = segmentStart(event.switchLsn, segmentBytes)
-        return { timeline: event.nextTimeline, start, stored: start }
+        return { timeline: event.nextTimeline, start, stored: start, slotStart: start }
       }
       await recorder.record(event.stored, event.ownOnly)
       durable.storedWhole(event.stored.end)
+      options.age.storedSegment(event.stored.end, event.stored.lastCommitAt)
+      await this.#followRows(durable, point)
       this.#report(stream, durable)
       position.advance(point.timeline, event.stored.end)
       this.onProgress()
@@ -140,12 +158,19 @@ export class WalSession {
     throw new PostboxError('replication_failed', 'the WAL stream ended', 'Postbox connects again.')
   }
 
-  /** As written what is stored; as flushed what has its rows too, so that the slot keeps whatever may be recorded yet. */
+  /** What is stored. The server may drop its WAL, unless rows are missing that nothing else keeps it for. */
   #report(stream: WalStream, { lsn }: DurablePosition): void {
-    const { heldFrom } = this.keeper.recorder
+    const { recorder, rowsSlot, options } = this.keeper
+    const { heldFrom } = recorder
     // A COMMIT waits for what is flushed, and must not wait for rows.
-    const held = heldFrom !== null && heldFrom < lsn && !this.keeper.options.synchronous()
-    stream.reportStored(lsn, held ? heldFrom : lsn)
+    const needed = heldFrom !== null && heldFrom < lsn && !rowsSlot.keeps && !options.synchronous()
+    stream.reportStored(lsn, needed ? heldFrom : lsn)
+  }
+
+  /** The second slot of a worker that was killed stays until the rows reach the first one. */
+  async #followRows(durable: DurablePosition, { slotStart }: StreamPoint): Promise<void> {
+    const { recorder, rowsSlot } = this.keeper
+    if (durable.lsn >= slotStart) await rowsSlot.follow(recorder.heldFrom !== null)
   }
 
   #tailPoster(stream: WalStream, durable: DurablePosition, chain: SegmentChain): TailPoster {
@@ -181,8 +206,8 @@ export class WalSession {
     try {
       yield* stream.read()
     } catch (thrown) {
-      const behind = point.start < segmentStart(point.stored, this.#server.segmentBytes)
-      if (behind && asPostboxError(thrown).code === 'slot_invalid') this.keeper.goneBefore = point.stored
+      const behind = point.start < point.slotStart
+      if (behind && asPostboxError(thrown).code === 'slot_invalid') this.keeper.goneBefore = point.slotStart
       throw thrown
     }
   }

@@ -1,6 +1,7 @@
 import { openCatalog } from '../catalog/catalog.js'
 import { openWorkerSession } from '../catalog/worker-session.js'
 import { asPostboxError } from '../errors.js'
+import { WalAge } from '../source/wal-age.js'
 import { Backoff } from './backoff.js'
 import { Term, type WorkerOptions } from './term.js'
 
@@ -11,10 +12,11 @@ import { Term, type WorkerOptions } from './term.js'
  */
 export async function runWorker(options: WorkerOptions, signal: AbortSignal): Promise<void> {
   const backoff = new Backoff(500, 15_000)
+  const age = new WalAge()
   let everStarted = false
   while (!signal.aborted) {
     try {
-      await runTerm(options, signal, () => {
+      await runTerm(options, signal, age, () => {
         everStarted = true
         backoff.reset()
       })
@@ -29,7 +31,7 @@ export async function runWorker(options: WorkerOptions, signal: AbortSignal): Pr
 }
 
 /** One term: from taking the worker lock to losing it. Throws what ended it, unless that was `signal`. */
-async function runTerm(options: WorkerOptions, signal: AbortSignal, onStarted: () => void): Promise<void> {
+async function runTerm(options: WorkerOptions, signal: AbortSignal, age: WalAge, onStarted: () => void): Promise<void> {
   const { databaseUrl, log } = options
   const ending = new AbortController()
   const termSignal = AbortSignal.any([signal, ending.signal])
@@ -45,7 +47,7 @@ async function runTerm(options: WorkerOptions, signal: AbortSignal, onStarted: (
       log.warn('another worker serves this catalog: waiting for it to end')
     })
     await using catalog = await openCatalog(databaseUrl)
-    term = await Term.begin(options, catalog, ending)
+    term = await Term.begin(options, catalog, age, ending)
     onStarted()
     await term.run(termSignal)
     if (!signal.aborted) termSignal.throwIfAborted()
