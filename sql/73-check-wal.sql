@@ -7,7 +7,7 @@ create or replace function backup._check_wal_delay()
     set search_path = pg_catalog, pg_temp
 as $$
 declare
-    seconds numeric := backup._seconds_at_risk();
+    seconds numeric := (select r.seconds_at_risk from backup._at_risk() r);
     limit_seconds numeric := extract(epoch from backup._setting_value('wal_max_delay')::interval);
     -- The newest cluster: identifiers begin with the time of initdb.
     system bigint;
@@ -23,7 +23,7 @@ begin
     elsif seconds is null then
         state := 'crit';
         message := 'nothing is known of the WAL that is stored';
-        hint := 'See the checks worker and slot.';
+        hint := 'See the checks worker and slot. The owner of the schema backup needs the role pg_read_all_stats.';
     else
         state := case
             when seconds > limit_seconds then 'crit'

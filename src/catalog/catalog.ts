@@ -7,7 +7,7 @@ import type { Lsn } from '../wal/lsn.js'
 import type { Segment } from '../wal/segment.js'
 import * as jobs from './jobs.js'
 import { CatalogPool, json } from './pool.js'
-import { Nothing, systemIdentifierArgument } from './row-values.js'
+import { lsnArgument, Nothing, systemIdentifierArgument } from './row-values.js'
 import { readSettings, type Settings } from './settings.js'
 import { ServerState } from './server-state.js'
 import * as wal from './wal.js'
@@ -16,7 +16,7 @@ export type { ClaimedJob, FinishedBase, Progress, StoredObject } from './jobs.js
 export type { SegmentRow, WalEnd, WalIdentity } from './wal.js'
 
 /** The parts of the worker that can be in trouble. */
-export type Component = 'box' | 'issuer' | 'wal' | 'database'
+export type Component = 'box' | 'issuer' | 'wal' | 'archive' | 'database'
 
 /** Checks that the database can be reached and holds a catalog. The caller closes. */
 export async function openCatalog(databaseUrl: Secret): Promise<Catalog> {
@@ -63,6 +63,28 @@ export class Catalog {
     const Row = z.object({ requeued: z.number().int() })
     const { requeued } = await this.#pool.one(sql.type(Row)`select backup._start_worker(${version}) as requeued`)
     return requeued
+  }
+
+  /** Since when WAL waits that is not stored, by the server's clock; null when none does, or nothing is known. */
+  async atRiskSince(): Promise<Date | null> {
+    const Row = z.object({ ms: z.number().nullable() })
+    const { ms } = await this.#pool.one(
+      sql.type(Row)`select (extract(epoch from r.since) * 1000)::float8 as ms from backup._at_risk() r`,
+    )
+    return ms === null ? null : new Date(Math.floor(ms))
+  }
+
+  /**
+   * Keeps since when WAL waits of which `from` is the first byte. Repeating it is free.
+   *
+   * @param sinceMicros after 2000-01-01 UTC, as the server itself counts
+   */
+  async reportAtRisk(from: Lsn, sinceMicros: bigint): Promise<void> {
+    await this.#pool.one(sql.type(Nothing)`
+      select backup._report_at_risk(${lsnArgument(from)},
+        '2000-01-01 00:00:00+00'::timestamptz + ${sinceMicros.toString()}::bigint * interval '1 microsecond'
+      ) as nothing
+    `)
   }
 
   /** Shows in backup.checks what troubles a part of the worker; null when it works again. Repeating it is free. */
@@ -137,6 +159,21 @@ export class Catalog {
   /** Where the stored WAL of a timeline ends, by its rows; null when there is none. */
   walCoveredTo(systemIdentifier: string, timeline: number): Promise<Lsn | null> {
     return wal.coveredTo(this.#pool, systemIdentifier, timeline)
+  }
+
+  /** What a segment follows, for its name; null when that is not known. */
+  previousMark(systemIdentifier: string, segment: Segment, segmentBytes: number): Promise<string | null> {
+    return wal.previousMark(this.#pool, systemIdentifier, segment, segmentBytes)
+  }
+
+  /** Key of the segment that holds the byte before `lsn`; null when it is not stored whole. */
+  keyOfSegmentBefore(
+    systemIdentifier: string,
+    timeline: number,
+    lsn: Lsn,
+    segmentBytes: number,
+  ): Promise<string | null> {
+    return wal.keyOfSegmentBefore(this.#pool, systemIdentifier, timeline, lsn, segmentBytes)
   }
 
   /** See wal.ts. Where a gap begins that was not known before, or null. */

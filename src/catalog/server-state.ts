@@ -2,7 +2,7 @@ import { sql } from 'slonik'
 import { z } from 'zod'
 import type { Secret } from '../secret.js'
 import { CatalogPool } from './pool.js'
-import { NumberText } from './row-values.js'
+import { Nothing, NumberText } from './row-values.js'
 
 /** What a slot costs the server's disk. */
 export interface SlotHold {
@@ -11,6 +11,9 @@ export interface SlotHold {
   /** what of it the server could remove if there were no slot: it needs the rest itself, for a crash */
   freed_bytes: number
 }
+
+/** Name of the second slot, as backup._rows_slot() has it: a source need not have the schema in its database. */
+const rowsSlot = (slot: string): string => `${slot.slice(0, 58)}_rows`
 
 /** Opens it; the caller closes. */
 export async function openServerState(url: Secret): Promise<ServerState> {
@@ -48,6 +51,27 @@ export class ServerState {
             else pg_catalog.pg_current_wal_lsn() end as end_lsn
       ) e
       where s.slot_name = ${slot} and s.restart_lsn is not null
+    `)
+  }
+
+  /**
+   * Makes a second slot that keeps all WAL which `slot` keeps now, unless it is there.
+   *
+   * A slot writes no WAL. Throws when there is no room for one (max_replication_slots) or no right.
+   */
+  async makeRowsSlot(slot: string): Promise<void> {
+    await this.dropRowsSlot(slot, 'lost')
+    await this.#pool.any(sql.type(z.object({ copied: z.string() }))`
+      select pg_catalog.pg_copy_physical_replication_slot(${slot}, ${rowsSlot(slot)})::text as copied
+      where not exists (select from pg_catalog.pg_replication_slots s where s.slot_name = ${rowsSlot(slot)})
+    `)
+  }
+
+  /** Nothing happens when there is none. */
+  async dropRowsSlot(slot: string, which: 'any' | 'lost' = 'any'): Promise<void> {
+    await this.#pool.any(sql.type(Nothing)`
+      select pg_catalog.pg_drop_replication_slot(s.slot_name) as nothing from pg_catalog.pg_replication_slots s
+      where s.slot_name = ${rowsSlot(slot)} and (s.wal_status = 'lost' or ${which === 'any'})
     `)
   }
 

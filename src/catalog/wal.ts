@@ -1,7 +1,7 @@
 import { sql } from 'slonik'
 import { z } from 'zod'
 import { parseLsn, type Lsn } from '../wal/lsn.js'
-import type { Segment } from '../wal/segment.js'
+import { segmentStart, type Segment } from '../wal/segment.js'
 import { json, type CatalogPool } from './pool.js'
 import { lsnArgument, Nothing, NumberText, SystemIdentifier, systemIdentifierArgument } from './row-values.js'
 
@@ -207,3 +207,38 @@ export async function knowsTimeline(
 }
 
 const Known = z.object({ known: z.boolean() })
+
+/** What a segment follows, for its name; null when that is not known. */
+export async function previousMark(
+  pool: CatalogPool,
+  systemIdentifier: string,
+  { timeline, start }: Segment,
+  segmentBytes: number,
+): Promise<string | null> {
+  const Row = z.object({ mark: Mark.nullable() })
+  const { mark } = await pool.one(sql.type(Row)`
+    select backup._previous_mark(
+      ${systemIdentifierArgument(systemIdentifier)}, ${timeline}, ${lsnArgument(start)}, ${segmentBytes}
+    ) as mark
+  `)
+  return mark
+}
+
+const Mark = z.string().regex(/^[0-9a-f]{12}$/)
+
+/** Key of the segment that holds the byte before `lsn`; null when it is not stored whole. */
+export async function keyOfSegmentBefore(
+  pool: CatalogPool,
+  systemIdentifier: string,
+  timeline: number,
+  lsn: Lsn,
+  segmentBytes: number,
+): Promise<string | null> {
+  const Row = z.object({ key: z.string().nullable() })
+  const { key } = await pool.one(sql.type(Row)`
+    select backup._segment_key(
+      ${systemIdentifierArgument(systemIdentifier)}, ${timeline}, ${lsnArgument(segmentStart(lsn - 1n, segmentBytes))}
+    ) as key
+  `)
+  return key
+}

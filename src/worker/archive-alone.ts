@@ -44,8 +44,8 @@ export async function archiveAlone({ databaseUrl, ...options }: ArchiveAloneOpti
     })
     const { name, content, sha256 } = file
     const head = content.subarray(0, LONG_HEADER_BYTES)
-    const read = () => Promise.resolve(content)
-    await store.store({ name, bytes: content.length, sha256, head, read }, signal)
+    const offered = { name, bytes: content.length, head, sha256: async () => sha256, read: async () => content }
+    await store.store(offered, signal)
   } finally {
     await http.close()
   }

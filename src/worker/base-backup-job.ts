@@ -187,8 +187,18 @@ async function commit(
   { catalog, box }: BaseBackupContext,
   signal: AbortSignal,
 ): Promise<void> {
-  const { job, home, backupId, startedAt } = backup
-  const manifest = makeManifest(backup, copied, stoppedAt, await catalog.previousManifest(home.systemIdentifier))
+  const { job, home, backupId, startedAt, server } = backup
+  const { systemIdentifier } = home
+  const links = {
+    stop_segment_key: await catalog.keyOfSegmentBefore(
+      systemIdentifier,
+      copied.timeline,
+      copied.stopLsn,
+      server.segmentBytes,
+    ),
+    previous_manifest_sha256: (await catalog.previousManifest(systemIdentifier))?.toString('hex') ?? null,
+  }
+  const manifest = makeManifest(backup, copied, stoppedAt, links)
   const unnamed = createPart('', [formatManifest(manifest)], 'application/json')
   const part = { ...unnamed, key: manifestKey(home, backupId, unnamed.sha256) }
   await box.post(part, signal)
@@ -216,7 +226,7 @@ function makeManifest(
   { job, home, backupId, startedAt, server }: Backup,
   copied: CopiedBackup,
   stoppedAt: Date,
-  previousManifestSha256: Buffer | null,
+  links: Pick<Manifest, 'stop_segment_key' | 'previous_manifest_sha256'>,
 ): Manifest {
   return {
     postbox_manifest: 1,
@@ -237,6 +247,6 @@ function makeManifest(
     parent: null,
     archives: copied.archives,
     backup_manifest: copied.backupManifest,
-    previous_manifest_sha256: previousManifestSha256?.toString('hex') ?? null,
+    ...links,
   }
 }

@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Catalog } from '../catalog/catalog.js'
 import type { WorkerSession } from '../catalog/worker-session.js'
 import { formatLsn } from '../wal/lsn.js'
-import { WalAge } from './wal-age.js'
+import { PrimaryWalAge } from './primary-wal-age.js'
 import type { WalKeeper } from './wal-keeper.js'
 
 const LOOK_EVERY_MS = 1000
@@ -13,7 +13,7 @@ const LOOK_EVERY_MS = 1000
  * It stands in the session's name (sql/70-wal-position.sql reads it): a row each second would itself be WAL to store.
  */
 export class PositionWatch {
-  readonly #age = new WalAge()
+  readonly #age = new PrimaryWalAge()
 
   constructor(
     readonly catalog: Catalog,
@@ -34,7 +34,7 @@ export class PositionWatch {
     const { readsStandby, durable, streaming } = this.keeper
     if (!readsStandby || !durable) return ''
     const since = this.#age.unsafeSince(await this.catalog.walEnd(), durable)
-    const age = since === null ? '-' : String(Math.floor(since))
-    return `${durable.timeline} ${formatLsn(durable.lsn)} ${age} ${streaming ? 'streaming' : 'waiting'}`
+    const tenths = (Math.floor(since * 10) / 10).toFixed(1)
+    return `${durable.timeline} ${formatLsn(durable.lsn)} ${tenths} ${streaming ? 'reads' : 'waits'}`
   }
 }

@@ -5,6 +5,7 @@ import type { Settings } from '../catalog/settings.js'
 import type { WorkerSession } from '../catalog/worker-session.js'
 import type { LogLevel } from '../config.js'
 import type { Secret } from '../secret.js'
+import type { WalAge } from '../source/wal-age.js'
 import { version } from '../version.js'
 import { ArchiveSocket } from './archive-socket.js'
 import { GrantKeeper } from './grant-keeper.js'
@@ -58,9 +59,10 @@ export class Term {
     readonly options: WorkerOptions,
     readonly servers: Servers,
     settings: Settings,
+    age: WalAge,
     readonly ending: AbortController,
   ) {
-    const { issuer, ca, log } = options
+    const { issuer, ca, threads, log } = options
     const { catalog, session, source } = servers
     this.#settings = settings
     const live = () => this.#settings
@@ -75,12 +77,13 @@ export class Term {
     this.#box = openBox({ grant, refresh, connections: WAL_CONNECTIONS, throttle, ca, catalog })
     const synchronous = () => this.#watch.synchronous
     const server = () => grant().server
-    this.#wal = new WalKeeper({ source, catalog, box: this.#box, server, settings: live, synchronous, log })
+    const box = this.#box
+    this.#wal = new WalKeeper({ source, catalog, box, server, settings: live, threads, synchronous, age, log })
     this.#watch = new SynchronousWatch(catalog, this.#wal)
     this.#position = new PositionWatch(catalog, session, this.#wal)
     this.#archive = new ArchiveSocket({
       catalog,
-      box: this.#box,
+      box,
       server,
       compressionLevel: () => this.#settings.compression_level,
       streamed: this.#wal.streamed,
@@ -91,11 +94,17 @@ export class Term {
     this.#runner = new JobRunner({ catalog, log, runJob: (job, signal) => this.#runJob(job, signal) })
   }
 
-  /** Takes over the catalog: what a dead worker left running goes back to the queue. The lock must be held. */
-  static async begin(options: WorkerOptions, servers: Servers, ending: AbortController): Promise<Term> {
+  /**
+   * Takes over the catalog: what a dead worker left running goes back to the queue. The lock must be held.
+   *
+   * `age` outlives terms: when the server restarts, what waited goes on waiting.
+   */
+  static async begin(options: WorkerOptions, servers: Servers, age: WalAge, ending: AbortController): Promise<Term> {
     const { catalog } = servers
+    const waitsSince = await catalog.atRiskSince()
+    if (waitsSince) age.startsWith(waitsSince)
     const requeued = await catalog.startWorker(version)
-    const term = new Term(options, servers, await catalog.settings(), ending)
+    const term = new Term(options, servers, await catalog.settings(), age, ending)
     await term.#grants.load()
     options.log.info({ version, requeued }, 'the worker has begun')
     return term

@@ -4,9 +4,14 @@ import type { Catalog } from '../catalog/catalog.js'
 import type { Settings } from '../catalog/settings.js'
 import { asPostboxError, type PostboxError } from '../errors.js'
 import { dropSlot } from '../source/replication-slot.js'
+import type { WalAge } from '../source/wal-age.js'
+import type { Waiting } from '../source/wal-stream.js'
 import type { Lsn } from '../wal/lsn.js'
+import { SegmentThreads } from '../transform/segment-threads.js'
+import { AtRiskReport } from './at-risk-report.js'
 import { Backoff } from './backoff.js'
 import { BOX_TROUBLE, KeepLimit } from './keep-limit.js'
+import { RowsSlot } from './rows-slot.js'
 import { SegmentRecorder } from './segment-recorder.js'
 import { SlotReadiness } from './slot-readiness.js'
 import type { Source } from './source.js'
@@ -25,8 +30,12 @@ export interface WalKeeperOptions {
   /** the server's name in the box; throws `grant_missing` while nobody said it */
   server: () => string
   settings: () => Settings
+  /** segments compressed at once, each in a thread of its own */
+  threads: number
   /** whether a COMMIT waits for each tail */
   synchronous: () => boolean
+  /** since when WAL waits; outlives the keeper */
+  age: WalAge
   log: Logger
 }
 
@@ -44,7 +53,12 @@ export interface WalPlace {
 export class WalKeeper {
   readonly position = new StoredPosition()
   readonly recorder: SegmentRecorder
+  readonly rowsSlot: RowsSlot
+  readonly atRisk: AtRiskReport
   readonly streamed: StreamedSegments
+  readonly threads: SegmentThreads
+  /** what was not stored when the last session ended */
+  waiting: Waiting | null = null
   /** before it, WAL that the slot does not keep is gone from the server */
   goneBefore: Lsn = 0n
   /** how WAL came to be lost, until that is recorded */
@@ -64,8 +78,12 @@ export class WalKeeper {
   #boxTrouble = false
 
   constructor(readonly options: WalKeeperOptions) {
-    this.recorder = new SegmentRecorder(options.catalog)
+    const { catalog, source, settings, log } = options
+    this.recorder = new SegmentRecorder(catalog)
+    this.atRisk = new AtRiskReport(catalog)
+    this.rowsSlot = new RowsSlot(source, () => settings().slot, log)
     this.streamed = new StreamedSegments(this.position, this.recorder)
+    this.threads = new SegmentThreads(options.threads)
   }
 
   /** What failed is tried again now: a grant came, or somebody waits. */
@@ -115,6 +133,7 @@ export class WalKeeper {
         }
         const opened = await source.open('postbox')
         this.streamed.begin()
+        this.rowsSlot.forget()
         await new WalSession(this, opened, onProgress).run(signal)
       } catch (thrown) {
         this.streamed.end()
@@ -134,11 +153,15 @@ export class WalKeeper {
     }
     // The next worker need not stream again what only its row is missing of.
     await this.recorder.recordHeld().catch(() => undefined)
+    if (this.recorder.heldFrom === null) await this.rowsSlot.follow(false)
+    await this.threads.close()
   }
 
   async #reportFailure(error: PostboxError): Promise<void> {
     this.#slot.failed(error)
     this.#boxTrouble = BOX_TROUBLE.test(error.code)
+    // Between two sessions nobody else tells the age of what waits.
+    if (this.waiting) await this.atRisk.report(this.waiting)
     await this.options.catalog.reportProblem('wal', error).catch(() => undefined)
   }
 
@@ -165,6 +188,8 @@ export class WalKeeper {
       })
       this.lossReason = reason
       this.gaveUp = true
+      // It would keep the same WAL.
+      await this.rowsSlot.follow(false)
       return true
     } catch (thrown) {
       log.error({ err: asPostboxError(thrown), slot }, 'the slot could not be dropped')

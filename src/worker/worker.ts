@@ -2,6 +2,7 @@ import { openCatalog } from '../catalog/catalog.js'
 import { findPrimary } from '../catalog/find-primary.js'
 import { openWorkerSession } from '../catalog/worker-session.js'
 import { asPostboxError } from '../errors.js'
+import { WalAge } from '../source/wal-age.js'
 import { Backoff } from './backoff.js'
 import { Source } from './source.js'
 import { Term, type WorkerOptions } from './term.js'
@@ -13,10 +14,11 @@ import { Term, type WorkerOptions } from './term.js'
  */
 export async function runWorker(options: WorkerOptions, signal: AbortSignal): Promise<void> {
   const backoff = new Backoff(500, 15_000)
+  const age = new WalAge()
   let everStarted = false
   while (!signal.aborted) {
     try {
-      await runTerm(options, signal, () => {
+      await runTerm(options, signal, age, () => {
         everStarted = true
         backoff.reset()
       })
@@ -31,7 +33,7 @@ export async function runWorker(options: WorkerOptions, signal: AbortSignal): Pr
 }
 
 /** One term: from taking the worker lock to losing it. Throws what ended it, unless that was `signal`. */
-async function runTerm(options: WorkerOptions, signal: AbortSignal, onStarted: () => void): Promise<void> {
+async function runTerm(options: WorkerOptions, signal: AbortSignal, age: WalAge, onStarted: () => void): Promise<void> {
   const { databaseUrls, sourceUrls, log } = options
   const databaseUrl = await findPrimary(databaseUrls, (text) => {
     log.warn(text)
@@ -52,7 +54,7 @@ async function runTerm(options: WorkerOptions, signal: AbortSignal, onStarted: (
     await using catalog = await openCatalog(databaseUrl)
     const source = new Source(catalog, databaseUrl, sourceUrls, log)
     await source.checkBegin()
-    term = await Term.begin(options, { databaseUrl, session, catalog, source }, ending)
+    term = await Term.begin(options, { databaseUrl, session, catalog, source }, age, ending)
     onStarted()
     await term.run(termSignal)
     if (!signal.aborted) termSignal.throwIfAborted()

@@ -114,7 +114,7 @@ describe('on the primary', () => {
   test('nobody but the worker is believed', async () => {
     const { durable_lsn } = await status()
     const stranger = await pair.primary.connect()
-    await stranger.query(`set application_name = 'postbox worker 1 FFFFFFFF/FFFFFFFF - streaming'`)
+    await stranger.query(`set application_name = 'postbox worker 1 FFFFFFFF/FFFFFFFF 1700000000.0 reads'`)
     expect((await status()).durable_lsn).toBe(durable_lsn)
     await stranger.end()
   })

@@ -28,21 +28,25 @@ describe.each(postgresVersions)('WAL that is read from a standby, on Postgres %i
     await report('b:5432')
     const show = (user: string, name: string) => catalog.rows(`set application_name = '${name}'`, [], user)
     const lock = 'select pg_try_advisory_lock(backup._worker_lock_key())'
-    await show('walt', 'postbox worker 1 0/42 1700000000 streaming')
+    await show('walt', 'postbox worker 1 0/42 1700000000.5 reads')
     expect(await position()).toMatchObject({ streaming: false, durable_lsn: null })
     await catalog.rows(lock, [], 'walt')
     expect(await position()).toMatchObject({
       streaming: true,
       durable_lsn: '0/42',
-      unsafe_since: new Date(1_700_000_000_000),
+      waits_since: new Date(1_700_000_000_500),
     })
-    await show('walt', 'postbox worker 2 0/42 - streaming')
+    await show('walt', 'postbox worker 2 0/42 1700000000.5 reads')
     expect(await position()).toMatchObject({ streaming: false, durable_lsn: null })
-    await show('walt', 'postbox worker 1 0/42 - waiting')
-    expect(await position()).toMatchObject({ streaming: false, durable_lsn: '0/42', unsafe_since: null })
+    await show('walt', 'postbox worker 1 0/42 1700000000.5 waits')
+    expect(await position()).toMatchObject({
+      streaming: false,
+      durable_lsn: '0/42',
+      waits_since: new Date(1_700_000_000_500),
+    })
     // Whoever holds the lock without being a worker.
     await catalog.rows('select pg_advisory_unlock_all()', [], 'walt')
-    await show('mona', 'postbox worker 1 0/42 - streaming')
+    await show('mona', 'postbox worker 1 0/42 1700000000.5 reads')
     await catalog.rows(lock, [], 'mona')
     expect(await position()).toMatchObject({ streaming: false, durable_lsn: null })
     await catalog.rows('select pg_advisory_unlock_all()', [], 'mona')

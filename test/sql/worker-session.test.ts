@@ -131,8 +131,8 @@ describe('the worker session', () => {
   test('shows in its name what it is told to, while it lives', async () => {
     const names = `select array_agg(application_name) from pg_stat_activity where application_name like 'postbox worker%'`
     const { session } = await open()
-    await session.show('1 0/3000060 - streaming')
-    expect(await catalog.value(names, [], 'nora')).toEqual(['postbox worker 1 0/3000060 - streaming'])
+    await session.show('1 0/3000060 1700000000.0 reads')
+    expect(await catalog.value(names, [], 'nora')).toEqual(['postbox worker 1 0/3000060 1700000000.0 reads'])
     await session.show('')
     expect(await catalog.value(names)).toEqual(['postbox worker'])
   })
