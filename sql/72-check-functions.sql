@@ -16,7 +16,11 @@ begin
     select s.* into holder from backup._worker_session() s;
     select r.* into report from backup._worker_report() r;
     problem := coalesce(report.problems -> 'wal', report.problems -> 'archive', report.problems -> 'database');
-    if holder.pid is null then
+    if pg_is_in_recovery() then
+        state := 'warn';
+        message := 'this is a standby: whether a worker runs is seen on the primary';
+        hint := 'Ask there: select * from backup.checks.';
+    elsif holder.pid is null then
         state := 'crit';
         message := 'no worker runs';
         hint := 'Start "postbox worker" beside this database, or see why it ended in its log.';

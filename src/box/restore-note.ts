@@ -83,7 +83,7 @@ Join them as far as there is no gap, and fill up with zeros to the size of a seg
 Tell PostgreSQL to take the WAL from there.
 
     echo "restore_command = 'cp $PWD/plain/%f %p'" >> data/postgresql.auto.conf
-    touch data/recovery.signal
+    rm -f data/standby.signal; touch data/recovery.signal
     pg_ctl -D data start
 
 For a point in time add \`recovery_target_time = '…'\` and \`recovery_target_action = 'promote'\` to the same file before the start.

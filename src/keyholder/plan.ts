@@ -79,8 +79,9 @@ class Search {
   readonly #wal = new Map<number, WalMap>()
   /** the oldest backup that was read and passed over because it ended after the target */
   #tooNew: StoredBackup | null = null
-  /** ids of backups that began after the target, newest first, and were not even read */
+  /** ids of backups that began after the target, and were not even read */
   readonly #began: string[] = []
+  #readBegan = false
   #walMissing: PostboxError | null = null
 
   constructor(
@@ -93,8 +94,26 @@ class Search {
   ) {}
 
   async run(): Promise<Found | null> {
+    return (await this.#search()) ?? (await this.#searchBegan())
+  }
+
+  /**
+   * A standby may lag, or be kept behind on purpose: its backup then goes back to a time before it was begun. It is
+   * looked for only where nothing else reaches the target, as each backup would have to be read for it.
+   */
+  async #searchBegan(): Promise<Found | null> {
+    const ids = [...new Set(this.#began.splice(0))].sort()
+    this.#readBegan = true
+    for (const id of ids) {
+      const found = await this.#search([id])
+      if (found || this.#tooNew) return found
+    }
+    return null
+  }
+
+  async #search(only?: string[]): Promise<Found | null> {
     const { backupId } = this.request
-    const ids = backupId === null ? await backupIds(this.archive, this.home) : [backupId]
+    const ids = only ?? (backupId === null ? await backupIds(this.archive, this.home) : [backupId])
     for (const timeline of await this.#timelines()) {
       const offWay: string[] = []
       for (const id of ids) {
@@ -110,11 +129,6 @@ class Search {
   async failure(): Promise<PostboxError> {
     const { backupId, target, timeline, server } = this.request
     if (this.#walMissing) return this.#walMissing
-    for (const id of [...new Set(this.#began)].sort()) {
-      if (this.#tooNew) break
-      const backup = await this.#read(id)
-      if (backup?.state === 'committed') this.#tooNew = backup
-    }
     const lives = this.others.length === 0 ? '' : ` Its other lives: --system-identifier ${this.others.join(', ')}.`
     const list = `Run "postbox list --server ${server}" to see what can be restored.${lives}`
     if (this.#tooNew) {
@@ -180,7 +194,7 @@ class Search {
   async #usable(backupId: string): Promise<StoredBackup | null> {
     const { target } = this.request
     // An id begins with the time of its start: most that are too new need not be read.
-    if (target.kind === 'time' && startOf(backupId) > target.micros) {
+    if (!this.#readBegan && target.kind === 'time' && startOf(backupId) > target.micros) {
       this.#began.push(backupId)
       return null
     }

@@ -5,11 +5,14 @@ import { until } from '../sandbox/until.js'
 import { disagreements } from './agreement.js'
 import { checkOf } from './observe.js'
 import { showLogOfFailures } from './show-log.js'
+import { StandbyPair } from './standby-pair.js'
 
 let backedUp: BackedUpServer
+let pair: StandbyPair | null = null
 
 afterEach(async () => {
-  await backedUp.remove()
+  await (pair ?? backedUp).remove()
+  pair = null
 })
 
 showLogOfFailures(() => backedUp)
@@ -68,5 +71,16 @@ test('a server that nobody writes to comes to rest, timed checkpoints and all', 
   expect(last.requests - second.requests).toBeLessThanOrEqual(1)
   expect(await checkOf(backedUp, 'wal_delay')).toMatchObject({ state: 'ok' })
   expect(await checkOf(backedUp, 'slot')).toMatchObject({ state: 'ok' })
+  expect(await disagreements(backedUp)).toEqual([])
+})
+
+test('a server whose WAL is read from a standby comes to rest, though it is told how far that is stored', async () => {
+  pair = await StandbyPair.start({ settings: { archive_timeout: '1s' } })
+  backedUp = pair.server
+  await pair.workFromStandby()
+  await backedUp.backUp()
+  await settled()
+  for (const name of ['wal_delay', 'slot']) expect(await checkOf(backedUp, name)).toMatchObject({ state: 'ok' })
+  expect(await backedUp.postgres.query('select bytes_at_risk from backup.status')).toEqual([{ bytes_at_risk: '0' }])
   expect(await disagreements(backedUp)).toEqual([])
 })

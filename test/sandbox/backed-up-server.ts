@@ -39,14 +39,19 @@ const BUCKET = 'backups'
 /** A Postgres with the schema installed, a grant, a running worker and a local S3: what a user has on the first day. */
 export class BackedUpServer {
   worker!: WorkerProcess
+  /** where the worker reads WAL: the same server, unless a test says otherwise */
+  source: SandboxPostgres
   #workerProgram: Program | null = null
   #isGuest = false
 
   private constructor(
-    readonly postgres: SandboxPostgres,
+    /** the server that holds the catalog; another one after a failover */
+    public postgres: SandboxPostgres,
     readonly s3: LocalS3,
     readonly server: string,
-  ) {}
+  ) {
+    this.source = postgres
+  }
 
   static async start(options: BackedUpOptions = {}): Promise<BackedUpServer> {
     const {
@@ -130,7 +135,7 @@ export class BackedUpServer {
   async storeAllWal(): Promise<void> {
     const [row] = await this.postgres.query<{ lsn: string }>('select pg_switch_wal()::text lsn')
     await until(`WAL up to ${row!.lsn} is stored`, async () => {
-      const [at] = await this.postgres.query<{ stored: boolean }>(
+      const [at] = await this.source.query<{ stored: boolean }>(
         "select coalesce(max(write_lsn) >= $1::pg_lsn, false) stored from pg_stat_replication where application_name = 'postbox'",
         [row!.lsn],
       )
@@ -142,7 +147,7 @@ export class BackedUpServer {
   async untilDurable(): Promise<void> {
     const [row] = await this.postgres.query<{ lsn: string }>('select pg_current_wal_flush_lsn()::text lsn')
     await until(`WAL up to ${row!.lsn} is durable`, async () => {
-      const [at] = await this.postgres.query<{ durable: boolean }>(
+      const [at] = await this.source.query<{ durable: boolean }>(
         "select coalesce(max(flush_lsn) >= $1::pg_lsn, false) durable from pg_stat_replication where application_name = 'postbox'",
         [row!.lsn],
       )
