@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto'
 import { sha12 } from '../box/key-names.js'
-import { PostboxError } from '../errors.js'
 import type { Lsn } from '../wal/lsn.js'
 import { segmentName, segmentStart, type Segment } from '../wal/segment.js'
+import { damageAsNull } from './damage.js'
 import type { PartialSegment } from './stored-tails.js'
 import { readSegment } from './stored-wal.js'
 import { follows } from './wal-forks.js'
@@ -39,7 +39,7 @@ export async function endOfLeftTimeline(
   let best: TimelineEnd | null = null
   for (const timeline of (await wal.timelines()).filter((one) => one > segment.timeline)) {
     const known: Lsn = (best?.partial ?? own)?.end ?? segment.start
-    const found: TimelineEnd | null = await endIn(wal, timeline, segment, before, known).catch(tolerated)
+    const found: TimelineEnd | null = await endIn(wal, timeline, segment, before, known).catch(damageAsNull)
     if (!found) continue
     const mine = own?.stored ?? Buffer.alloc(0)
     if (found.partial.stored.subarray(0, mine.length).equals(mine)) best = found
@@ -63,13 +63,6 @@ async function endIn(
   const front = { before, historyMark: history!.mark }
   const found = await contentOf(wal, { timeline, start: segment.start }, front, left)
   return found && { ...found, partial: cutAt(found.bytes, segment, left) }
-}
-
-/** What is damaged has no more to offer; an archive that does not answer is another matter. */
-function tolerated(thrown: unknown): null {
-  const damage = ['object_damaged', 'object_missing', 'wal_invalid']
-  if (thrown instanceof PostboxError && damage.includes(thrown.code)) return null
-  throw thrown
 }
 
 /** Bytes of a segment, whole or by its tails, which must reach to `to`. */

@@ -214,6 +214,15 @@ describe('the plan of a restore over timelines', () => {
     expect(started(await plan('latest', { timeline: 1 }))).toBe(day('15:00:00'))
   })
 
+  test("does without the history of a backup's own timeline", async () => {
+    const late = { startedAt: day('15:00:00'), stoppedAt: day('15:05:00'), start: '0/800028', stop: '0/800100' }
+    const { backup_id } = made.backup({ ...late, timeline: 2 })
+    const isHistory = (key: string) => key.startsWith(made.server) && key.includes('.history')
+    s3.bucket('b').corrupt(s3.bucket('b').keys().find(isHistory)!)
+    const own = await plan('latest', { timeline: 'current', backupId: backup_id })
+    expect([started(own), own.timeline, own.choice]).toEqual([day('15:00:00'), 2, null])
+  })
+
   test('does not enter a timeline without its history, and says so', async () => {
     s3.bucket('b').remove(
       s3
