@@ -38,16 +38,75 @@ return left(slot, 58) || '_rows';
 
 comment on function backup._rows_slot(text) is 'Name of the second replication slot.';
 
+create or replace function backup._shown_position()
+    -- What the worker shows in its session's name while it reads WAL from a standby; no row otherwise. Nobody but the
+    -- holder of the worker lock is believed. streaming: it reads now. waits_since: since when the WAL behind durable_lsn
+    -- waits; when the worker last looked, if none did (src/worker/position-watch.ts).
+    returns table (timeline integer, durable_lsn pg_lsn, waits_since timestamptz, streaming boolean)
+    language sql
+    stable
+    security definer
+    rows 1
+    set search_path = pg_catalog, pg_temp
+as $$
+    select p.part[1]::integer, p.part[2]::pg_lsn,
+           to_timestamp(p.part[3]::float8), p.part[4] = 'reads'
+    from backup._worker_session() w
+    join pg_stat_activity a on a.pid = w.pid
+    cross join lateral regexp_match(a.application_name,
+        '^postbox worker ([0-9]{1,9}) ([0-9A-F]{1,8}/[0-9A-F]{1,8}) ([0-9]{1,11}\.[0-9]) (reads|waits)$') p (part)
+    where w.is_worker and p.part is not null
+$$;
+
+comment on function backup._shown_position() is
+    'How far WAL is safe, as the worker says it where no slot of this server does.';
+
+create or replace function backup._position_by_standby()
+    -- How far WAL of the timeline that is written now is stored: by the worker, else by the rows of segments.
+    -- One row on a primary whose WAL is read from a standby, otherwise none.
+    returns table (standby text, durable_lsn pg_lsn, waits_since timestamptz, streaming boolean)
+    language plpgsql
+    stable
+    security definer
+    rows 1
+    set search_path = pg_catalog, pg_temp
+as $$
+declare
+    timeline_now integer;
+begin
+    select w.standby into standby from backup._worker w;
+    if standby is null or pg_is_in_recovery() then
+        return;
+    end if;
+    timeline_now := ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::integer;
+    -- What is stored of the timeline before this one says nothing of this one.
+    select p.durable_lsn, p.waits_since, p.streaming into durable_lsn, waits_since, streaming
+    from backup._shown_position() p where p.timeline = timeline_now;
+    streaming := coalesce(streaming, false);
+    if durable_lsn is null then
+        select max(upper(r.lsns)) into durable_lsn
+        from backup._wal_range r
+        where r.system_identifier = (select c.system_identifier from pg_control_system() c)
+          and r.timeline = timeline_now;
+    end if;
+    return next;
+end
+$$;
+
+comment on function backup._position_by_standby() is
+    'How far WAL is safe on a primary whose WAL is read from a standby.';
+
 create or replace function backup._wal_position()
     -- Always one row. Without a slot only current_lsn is known.
     -- streaming: a worker reads from the slot now. slot_state: pg_replication_slots.wal_status.
     -- durable_lsn: all WAL before it is stored. kept_bytes: WAL that is kept in pg_wal for Postbox.
     -- streaming_since: since when it reads. idle_since: since when nobody does (Postgres 17 and later).
     -- waits_since: since when the WAL behind durable_lsn waits, as the worker said last; its time then if none did.
+    -- standby: where WAL is read from and the slot is, so that the worker alone tells of it; null: here.
     returns table (
         current_lsn pg_lsn, slot_exists boolean, streaming boolean, slot_state text, safe_wal_size bigint,
         durable_lsn pg_lsn, kept_bytes bigint, streaming_since timestamptz, idle_since timestamptz,
-        waits_since timestamptz
+        waits_since timestamptz, standby text
     )
     language sql
     stable
@@ -55,19 +114,24 @@ create or replace function backup._wal_position()
     rows 1
     set search_path = pg_catalog, pg_temp
 as $$
-    select n.current_lsn, s.slot_name is not null, coalesce(s.active, false), s.wal_status, s.safe_wal_size,
+    select n.current_lsn, s.slot_name is not null,
+           case when b.standby is null then coalesce(s.active, false) else b.streaming end,
+           s.wal_status, s.safe_wal_size,
            -- An owner of the catalog who cannot see pg_stat_replication sees where the slot was moved to.
-           coalesce(r.flush_lsn, s.restart_lsn),
+           case when b.standby is null then coalesce(r.flush_lsn, s.restart_lsn) else b.durable_lsn end,
            (case when s.restart_lsn is not null
                then greatest(n.current_lsn - least(s.restart_lsn, o.restart_lsn), 0) end)::bigint,
-           r.backend_start,
+           case when b.standby is null then r.backend_start end,
            -- A column of newer versions only.
-           (to_jsonb(s) ->> 'inactive_since')::timestamptz,
+           case when b.standby is null then (to_jsonb(s) ->> 'inactive_since')::timestamptz end,
            -- Not the time of a reply, but what stands there (src/source/standby-status.ts). Others write their own.
-           case when r.application_name = 'postbox' then r.reply_time end
+           case when b.standby is not null then b.waits_since
+                when r.application_name = 'postbox' then r.reply_time end,
+           b.standby
     from (
         select case when pg_is_in_recovery() then pg_last_wal_receive_lsn() else pg_current_wal_lsn() end as current_lsn
     ) n
+    left join backup._position_by_standby() b on true
     left join pg_replication_slots s on s.slot_name = backup._setting_value('slot') and s.slot_type = 'physical'
     left join pg_replication_slots o on o.slot_name = backup._rows_slot(s.slot_name)
     left join pg_stat_replication r on r.pid = s.active_pid
@@ -125,7 +189,7 @@ begin
     end if;
     select w.started_at, w.problems, w.at_risk_from, w.at_risk_since into worker from backup._worker w;
 
-    if wal.streaming then
+    if wal.streaming or wal.waits_since is not null then
         since := coalesce(wal.waits_since, wal.streaming_since);
     else
         -- Nobody streams: what waits came since the last one did. Before Postgres 17 that is known by its traces alone.

@@ -26,8 +26,8 @@ comment on column backup.status.server is 'Name of this server in the bucket; nu
 comment on column backup.status.last_base_id is 'The newest base backup.';
 comment on column backup.status.last_base_at is 'When it ended.';
 comment on column backup.status.last_segment is 'Name of the last WAL segment that was recorded.';
-comment on column backup.status.durable_lsn is 'All WAL before it is in the box; null without a slot.';
-comment on column backup.status.bytes_at_risk is 'WAL written and not yet in the box; null without a slot.';
+comment on column backup.status.durable_lsn is 'All WAL before it is in the box; null when unknown.';
+comment on column backup.status.bytes_at_risk is 'WAL written and not yet in the box; null when unknown.';
 comment on column backup.status.seconds_at_risk is
     'Age of the oldest WAL that is not yet in the box; null when unknown.';
 comment on column backup.status.grant_expires_at is 'When the grant in use ends; null: there is none.';

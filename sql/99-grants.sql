@@ -34,13 +34,16 @@ grant execute on function backup.install_grant(jsonb) to backup_operator, backup
 
 -- The worker's own.
 grant execute on function
-    backup._start_worker(text), backup._report_problem(text, jsonb), backup._report_at_risk(pg_lsn, timestamptz),
+    backup._start_worker(text), backup._report_problem(text, jsonb), backup._report_source(text),
+    backup._report_at_risk(pg_lsn, timestamptz),
     backup._claim_job(), backup._report_progress(bigint, text, bigint, bigint), backup._is_cancel_requested(bigint),
     backup._fail_job(bigint, jsonb, boolean), backup._end_canceled(bigint),
     backup._record_object(bigint, text, text, bigint, bigint, bytea),
     backup._record_segments(bigint, jsonb), backup._record_timeline(bigint, integer, text, text),
     backup._knows_segment(bigint, integer, pg_lsn, bytea), backup._knows_timeline(bigint, integer, text),
     backup._covers_wal(bigint, integer, pg_lsn, pg_lsn), backup._is_synchronous(text),
+    backup._written_by(bigint, integer, pg_lsn), backup._finish_segment(pg_lsn),
+    backup._previous_mark(bigint, integer, pg_lsn, integer), backup._segment_key(bigint, integer, pg_lsn),
     backup._record_gap(bigint, integer, pg_lsn, text, boolean),
     backup._finish_base(bigint, jsonb), backup._previous_manifest(bigint),
     backup._grant()

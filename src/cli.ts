@@ -1,4 +1,3 @@
-#!/usr/bin/env node
 import { constants } from 'node:os'
 import { Command, CommanderError } from 'commander'
 import { commands, examplesHelp, type CommandEntry } from './commands/registry.js'

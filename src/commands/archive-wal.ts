@@ -17,7 +17,10 @@ It gives the file to the worker that runs as the same user. Where there is none 
 it needs POSTBOX_DATABASE_URL. It ends with 0 only when the file is stored and recorded; otherwise Postgres keeps it and
 tries again. A file that was stored before is stored no second time, and other bytes under its name are refused.`
 
-/** `postbox archive-wal`: Postgres's archive_command. Loads little, because Postgres starts it for every segment. */
+/**
+ * `postbox archive-wal`: Postgres's archive_command, where archive-wal.pl could not answer it. Loads little, because
+ * without Perl Postgres starts it for every segment.
+ */
 export function archiveWalCommand(): Command {
   return new Command('archive-wal')
     .argument('<path>', 'the file, %p')
@@ -75,6 +78,11 @@ async function archiveByItself(file: WalFile): Promise<void> {
   const { workerConfig } = await import('../config.js')
   const { createLog } = await import('../log.js')
   const { readCertificates } = await import('./certificates.js')
-  const { databaseUrl, issuer, boxCaFile } = workerConfig()
-  await archiveAlone({ databaseUrl, issuer, ca: readCertificates(boxCaFile), log: createLog('error') }, file)
+  const { databaseUrls, issuer, boxCaFile } = workerConfig()
+  const { findPrimary } = await import('../catalog/find-primary.js')
+  const log = createLog('error')
+  const databaseUrl = await findPrimary(databaseUrls, (text) => {
+    log.warn(text)
+  })
+  await archiveAlone({ databaseUrl, issuer, ca: readCertificates(boxCaFile), log }, file)
 }

@@ -3,6 +3,7 @@ import pg from 'pg'
 import { asPostboxError, PostboxError } from '../errors.js'
 import type { Secret } from '../secret.js'
 import { MessageReader, type CopyHandler } from './message-reader.js'
+import { ReceiveSocket } from './receive-socket.js'
 import { replicationError } from './replication-error.js'
 import { readColumnNames, readErrorFields, readRow, type Row } from './server-message.js'
 
@@ -36,22 +37,19 @@ export class ReplicationConnection {
   #exchange: Exchange | null = null
   #ended: PostboxError | null = null
 
-  private constructor(client: pg.Client, socket: Socket) {
+  private constructor(client: pg.Client, receive: ReceiveSocket) {
     this.#client = client
+    const socket = (client as unknown as { connection: { stream: Socket } }).connection.stream
     this.#socket = socket
     this.#reader = new MessageReader((type, payload) => {
       this.#onMessage(type, payload)
     })
     // pg's parser is idle between commands, so nothing of a message is lost to it.
     socket.removeAllListeners('data')
-    socket.on('data', (chunk: Buffer) => {
-      try {
-        this.#reader.read(chunk)
-      } catch (thrown) {
-        this.#end(asPostboxError(thrown))
-        socket.destroy()
-      }
-    })
+    receive.onRead = (chunk) => {
+      this.#read(chunk)
+    }
+    socket.on('data', receive.onRead)
     client.on('error', (cause) => {
       this.#end(replicationError(this.#exchange?.what ?? 'the replication connection', cause))
     })
@@ -63,9 +61,11 @@ export class ReplicationConnection {
 
   /** Connects as the worker, with replication rights. The caller closes. */
   static async open(databaseUrl: Secret, applicationName: string): Promise<ReplicationConnection> {
+    const receive = new ReceiveSocket()
     const config = {
       connectionString: databaseUrl.reveal(),
       application_name: applicationName,
+      stream: (options: { ssl?: unknown } = {}) => receive.open(options),
       // Physical replication; the type of pg's options does not know it.
       replication: 'true',
       keepAlive: true,
@@ -81,8 +81,12 @@ export class ReplicationConnection {
       await client.end().catch(ignore)
       throw connectError(cause)
     }
-    const { stream } = (client as unknown as { connection: { stream: Socket } }).connection
-    return new ReplicationConnection(client, stream)
+    return new ReplicationConnection(client, receive)
+  }
+
+  /** The server's, as host:port. */
+  get address(): string {
+    return `${this.#client.host}:${this.#client.port}`
   }
 
   /** The server's process, as pg_stat_activity names it. */
@@ -120,6 +124,15 @@ export class ReplicationConnection {
     this.#end(reason ?? new PostboxError('replication_failed', 'the replication connection was closed', hint))
     this.#socket.destroy()
     this.#client.end().catch(() => undefined)
+  }
+
+  #read(chunk: Buffer): void {
+    try {
+      this.#reader.read(chunk)
+    } catch (thrown) {
+      this.#end(asPostboxError(thrown))
+      this.#socket.destroy()
+    }
   }
 
   #send(type: string, payload: Buffer): void {
@@ -183,7 +196,7 @@ function connectError(cause: unknown): PostboxError {
     return new PostboxError(
       'database_unavailable',
       `the database does not answer: ${message}`,
-      'Check that Postgres runs and that POSTBOX_DATABASE_URL is right.',
+      'Check that Postgres runs where POSTBOX_SOURCE_URL says, or POSTBOX_DATABASE_URL when that is not set.',
       { cause },
     )
   }

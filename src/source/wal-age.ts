@@ -40,10 +40,26 @@ export class WalAge {
   #backlogSince: ServerTime | null = null
   #firstMessageAt: ServerTime | null = null
   #clock: { at: ServerTime; readMs: number } | null = null
+  #timeline: number | null = null
 
   /** The oldest WAL that is not stored waits since then, as others know. Counts before the first message. */
   startsWith(since: Date): void {
     if (!this.#end) this.#backlogSince ??= toServerTime(since)
+  }
+
+  /**
+   * The server is on this timeline. Where it was on another one, positions known of that say nothing any more: WAL of the
+   * new one may lie at the same, and be younger.
+   */
+  follow(timeline: number): void {
+    const left = this.#timeline !== null && this.#timeline !== timeline
+    this.#timeline = timeline
+    if (!left) return
+    this.#arrivals = []
+    this.#end = null
+    this.#backlogTo = 0n
+    this.#backlogSince = null
+    this.#firstMessageAt = null
   }
 
   /** The server's time, as far as it is known. */

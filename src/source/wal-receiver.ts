@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { PostboxError } from '../errors.js'
 import { formatLsn, type Lsn } from '../wal/lsn.js'
 import { segmentStart } from '../wal/segment.js'
@@ -25,6 +26,9 @@ export class WalReceiver implements Copy {
   /** whether all WAL came that there was, and more is waited for */
   #waiting = false
   #segment: Buffer | null = null
+  /** of the segment so far: hashed as it comes, while its bytes are in the processor's cache */
+  #sha256 = createHash('sha256')
+  #hashedTo = 0
   /** end of the WAL on the server when it last sent some */
   #serverEnd: Lsn = 0n
 
@@ -84,23 +88,33 @@ export class WalReceiver implements Copy {
       this.received += BigInt(take)
       if (offset + take === segmentBytes) {
         const start = segmentStart(this.received - 1n, segmentBytes)
+        this.#hash(segmentBytes)
         this.events.push({
           kind: 'segment',
           segment: { timeline, start },
           bytes: this.#segment.subarray(0, segmentBytes),
+          sha256: this.#sha256.digest(),
         })
         this.#segment = null
+        this.#sha256 = createHash('sha256')
+        this.#hashedTo = 0
       }
     }
   }
 
   readEnd(): void {
+    if (this.#segment) this.#hash(Number(this.received % BigInt(this.options.segmentBytes)))
     if (this.received === this.#serverEnd) this.#waiting = true
     if (this.buffers.exhausted && !this.#segment) {
       this.#waiting = false
       this.connection.pause()
     }
     this.onReadEnd()
+  }
+
+  #hash(to: number): void {
+    if (to > this.#hashedTo) this.#sha256.update(this.#segment!.subarray(this.#hashedTo, to))
+    this.#hashedTo = to
   }
 
   #dated(sentAt: ServerTime): void {

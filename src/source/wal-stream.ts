@@ -23,9 +23,10 @@ export interface WalStreamOptions {
   historic?: boolean
 }
 
-/** A whole segment in a buffer that the reader releases, or the end of the timeline. */
+/** A whole segment in a buffer that the reader releases, with the SHA-256 of its bytes, or the end of the timeline. */
 export type WalEvent =
-  { kind: 'segment'; segment: Segment; bytes: Buffer } | { kind: 'timeline_end'; nextTimeline: number; switchLsn: Lsn }
+  | { kind: 'segment'; segment: Segment; bytes: Buffer; sha256: Buffer }
+  | { kind: 'timeline_end'; nextTimeline: number; switchLsn: Lsn }
 
 /** The beginning of the segment that is being received. */
 export interface UnfinishedSegment {

@@ -1,5 +1,5 @@
 import { readSegmentHeader, type SegmentHeader } from './page.js'
-import { readAcross, RECORD_HEADER_BYTES, recordsOnPage } from './records.js'
+import { headerByte, readAcross, RECORD_HEADER_BYTES, visitRecords } from './records.js'
 
 /** A commit or abort record: what recovery compares with recovery_target_time and recovery_target_xid. */
 export interface TransactionEnd {
@@ -33,9 +33,8 @@ const BLOCK_ID_DATA_LONG = 254
 export function lastCommitTime(segment: Buffer): Date | null {
   const header = readSegmentHeader(segment)
   for (let page = Math.ceil(segment.length / header.pageBytes) - 1; page >= 0; page--) {
-    let last: Date | null = null
-    for (const end of endsOnPage(segment, header, page)) last = end.endedAt
-    if (last) return last
+    const last = endsOnPage(segment, header, page).at(-1)
+    if (last) return last.endedAt
   }
   return null
 }
@@ -47,17 +46,21 @@ export function* transactionEnds(segment: Buffer): Generator<TransactionEnd> {
   for (let page = 0; page < pages; page++) yield* endsOnPage(segment, header, page)
 }
 
-/** Transaction ends whose record begins on the page. */
-function* endsOnPage(wal: Buffer, header: SegmentHeader, page: number): Generator<TransactionEnd> {
-  for (const { at, bytes } of recordsOnPage(wal, header, page)) {
+/** Transaction ends whose record begins on the page. Most records are others, and are passed over without a copy. */
+function endsOnPage(wal: Buffer, header: SegmentHeader, page: number): TransactionEnd[] {
+  const ends: TransactionEnd[] = []
+  visitRecords(wal, header, page, (at, bytes) => {
+    if (headerByte(wal, header.pageBytes, at, RMGR_OFFSET) !== RM_XACT_ID) return true
     const end = readTransactionEnd(wal, header.pageBytes, at, bytes)
-    if (end) yield end
-  }
+    if (end) ends.push(end)
+    return true
+  })
+  return ends
 }
 
 function readTransactionEnd(wal: Buffer, pageBytes: number, at: number, bytes: number): TransactionEnd | null {
   const head = readAcross(wal, pageBytes, at, Math.min(bytes, RECORD_HEADER_BYTES + 1))
-  if (!head || head[RMGR_OFFSET] !== RM_XACT_ID) return null
+  if (!head) return null
   const committed = committedByOperation.get(head[INFO_OFFSET]! & XACT_OPERATION_MASK)
   if (committed === undefined) return null
   const record = readAcross(wal, pageBytes, at, bytes)

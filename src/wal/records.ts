@@ -7,32 +7,26 @@ import {
   type SegmentHeader,
 } from './page.js'
 
-/** Where a WAL record lies in its segment, as offsets from the segment's first byte. */
-export interface RecordPlace {
-  at: number
-  /** length of the record itself, page headers in it left out */
-  bytes: number
-  /** where the next record begins; behind the segment's end when this one runs out of it */
-  next: number
-}
-
 // XLogRecord (src/include/access/xlogrecord.h): total length, xid, previous LSN, info, resource manager, padding, CRC.
 export const RECORD_HEADER_BYTES = 24
 const XID_OFFSET = 4
 
 const align8 = (bytes: number): number => (bytes + 7) & ~7
 
-/** Records that begin on a page, in WAL order. */
-export function* recordsOnPage(wal: Buffer, header: SegmentHeader, page: number): Generator<RecordPlace> {
+/** Calls `visit` for each record that begins on a page, in WAL order, until it answers false. */
+export function visitRecords(
+  wal: Buffer,
+  header: SegmentHeader,
+  page: number,
+  visit: (at: number, bytes: number) => boolean,
+): void {
   const pageEnd = (page + 1) * header.pageBytes
-  let at = firstRecord(wal, header, page)
-  while (at !== null && at < pageEnd && at + 4 <= wal.length) {
+  let at = firstRecord(wal, header, page) ?? pageEnd
+  while (at < pageEnd && at + 4 <= wal.length) {
     const bytes = wal.readUInt32LE(at)
     // Zeros follow the last record and a segment switch.
-    if (bytes < RECORD_HEADER_BYTES) return
-    const next = advance(header.pageBytes, at, align8(bytes))
-    yield { at, bytes, next }
-    at = next
+    if (bytes < RECORD_HEADER_BYTES || !visit(at, bytes)) return
+    at = advance(header.pageBytes, at, align8(bytes))
   }
 }
 
@@ -45,24 +39,37 @@ export function lastWholeRecord(segment: Buffer): number | null {
   const header = readSegmentHeader(segment)
   for (let page = Math.ceil(segment.length / header.pageBytes) - 1; page >= 0; page--) {
     let last: number | null = null
-    for (const { at, bytes } of recordsOnPage(segment, header, page)) {
+    visitRecords(segment, header, page, (at, bytes) => {
       if (readAcross(segment, header.pageBytes, at, bytes)) last = at
-    }
+      return true
+    })
     if (last !== null) return last
   }
   return null
 }
 
-/** Low 32 bits of the transaction id of each record that begins in the segment, in WAL order; 0 where there is none. */
-export function* recordXids(segment: Buffer): Generator<number> {
+/**
+ * Whether `test` holds for the transaction id of every record that begins in the segment: its low 32 bits, 0 where there
+ * is none.
+ */
+export function everyXid(segment: Buffer, test: (xid: number) => boolean): boolean {
   const header = readSegmentHeader(segment)
   const pages = Math.ceil(segment.length / header.pageBytes)
-  for (let page = 0; page < pages; page++) {
-    for (const { at } of recordsOnPage(segment, header, page)) {
+  let every = true
+  for (let page = 0; page < pages && every; page++) {
+    visitRecords(segment, header, page, (at) => {
       const head = readAcross(segment, header.pageBytes, at, XID_OFFSET + 4)
-      if (head) yield head.readUInt32LE(XID_OFFSET)
-    }
+      every = head === null || test(head.readUInt32LE(XID_OFFSET))
+      return every
+    })
   }
+  return every
+}
+
+/** One byte of a record's header, which may run over the end of a page; undefined behind the segment's end. */
+export function headerByte(wal: Buffer, pageBytes: number, at: number, offset: number): number | undefined {
+  const over = (at % pageBytes) + offset >= pageBytes
+  return wal[at + offset + (over ? SHORT_HEADER_BYTES : 0)]
 }
 
 /** Offset of the first record that begins on the page; null when none does, or the page was never written. */

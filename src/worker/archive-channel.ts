@@ -1,24 +1,16 @@
 import type { Socket } from 'node:net'
-
-/** What archive-wal says first. If the worker wants them, the file's bytes follow. */
-export interface Offer {
-  file: string
-  bytes: number
-  /** in hex */
-  sha256: string
-  /** its first bytes, in base64 */
-  head: string
-}
+import type { Offer } from './archive-offer.js'
 
 /**
- * What the worker answers, one JSON object a line: `waiting` any number of times, to say that it lives; `send` at most
- * once, for the bytes; last how it ended.
+ * What the worker answers, one JSON object a line, `state` first: `waiting` any number of times, to say that it lives;
+ * `send` at most once, for the bytes of a `SentFile`; last how it ended. `unreadable`: a `NamedFile` is not to be had here.
  */
 export type Reply =
   | { state: 'waiting' }
   | { state: 'send' }
   | { state: 'stored' }
   | { state: 'known' }
+  | { state: 'unreadable' }
   | { state: 'failed'; code: string; message: string; hint: string }
 
 /** Longer than any line of ours. */

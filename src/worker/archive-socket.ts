@@ -1,8 +1,12 @@
+import { createHash } from 'node:crypto'
 import type { Socket } from 'node:net'
+import { basename } from 'node:path'
 import type { Logger } from 'pino'
 import { asPostboxError, PostboxError } from '../errors.js'
-import { ArchiveChannel, type Offer } from './archive-channel.js'
+import { ArchiveChannel } from './archive-channel.js'
+import { readOffer, type NamedFile, type SentFile } from './archive-offer.js'
 import { Backoff } from './backoff.js'
+import { LocalWalFile } from './local-wal-file.js'
 import { listenPrivately, usualSocket } from './private-socket.js'
 import { WalFileStore, type ArchiveOutcome, type OfferedFile, type WalFileStoreOptions } from './wal-file-store.js'
 
@@ -11,6 +15,8 @@ export interface ArchiveSocketOptions extends Omit<WalFileStoreOptions, 'identit
   path: string | null
   log: Logger
 }
+
+type Answer = ArchiveOutcome | 'unreadable'
 
 /** Often enough for archive-wal to know that we live. */
 const WAITING_EVERY_MS = 5000
@@ -72,9 +78,12 @@ export class ArchiveSocket {
     let name = ''
     try {
       const offer = readOffer(await channel.readLine())
-      name = offer.file
-      const outcome = await this.#inTurn(() => store.store(this.#offered(offer, channel), signal))
-      log.debug({ file: name, outcome }, 'archive-wal is answered')
+      const named = 'path' in offer
+      name = named ? basename(offer.path) : offer.file
+      const outcome = await this.#inTurn(() =>
+        named ? this.#storeNamed(offer, store, signal) : store.store(this.#sent(offer, channel), signal),
+      )
+      log.debug({ file: name, outcome, by: named ? 'name' : 'bytes' }, 'archive-wal is answered')
       channel.send({ state: outcome })
     } catch (thrown) {
       if (signal.aborted) return
@@ -88,38 +97,45 @@ export class ArchiveSocket {
   }
 
   /** So that no more than one segment is in memory, whoever asks. */
-  #inTurn(work: () => Promise<ArchiveOutcome>): Promise<ArchiveOutcome> {
+  #inTurn(work: () => Promise<Answer>): Promise<Answer> {
     const result = this.#turn.then(work)
     this.#turn = result.catch(() => undefined)
     return result
   }
 
-  #offered({ file, bytes, sha256, head }: Offer, channel: ArchiveChannel): OfferedFile {
+  async #storeNamed(offer: NamedFile, store: WalFileStore, signal: AbortSignal): Promise<Answer> {
+    const file = await LocalWalFile.open(offer, (bytes) => this.#room(bytes))
+    if (file === null) return 'unreadable'
+    try {
+      return await store.store(file, signal)
+    } finally {
+      await file.close()
+    }
+  }
+
+  #sent({ file, bytes, sha256, head }: SentFile, channel: ArchiveChannel): OfferedFile {
     const read = async (): Promise<Buffer> => {
       channel.send({ state: 'send' })
-      if (this.#buffer.length < bytes) this.#buffer = Buffer.allocUnsafeSlow(bytes)
-      const content = this.#buffer.subarray(0, bytes)
-      if (await channel.readBytes(content)) return content
-      throw new PostboxError(
-        'worker_unreachable',
-        `the connection ended before all bytes of ${file} had come`,
-        'Postgres tries again.',
-      )
+      const content = this.#room(bytes)
+      if (!(await channel.readBytes(content))) {
+        const problem = `the connection ended before all bytes of ${file} had come`
+        throw new PostboxError('worker_unreachable', problem, 'Postgres tries again.')
+      }
+      if (createHash('sha256').update(content).digest('hex') === sha256) return content
+      const hint = 'Postgres alone may change its files.'
+      throw new PostboxError('wal_invalid', `${file} changed while it was read`, hint)
     }
-    return { name: file, bytes, sha256: Buffer.from(sha256, 'hex'), head: Buffer.from(head, 'base64'), read }
+    return {
+      name: file,
+      bytes,
+      head: Buffer.from(head, 'base64'),
+      sha256: async () => Buffer.from(sha256, 'hex'),
+      read,
+    }
   }
-}
 
-function readOffer(line: unknown): Offer {
-  const { file, bytes, sha256, head } = (line ?? {}) as Partial<Record<keyof Offer, unknown>>
-  const whole =
-    typeof file === 'string' &&
-    typeof bytes === 'number' &&
-    Number.isSafeInteger(bytes) &&
-    bytes >= 0 &&
-    typeof sha256 === 'string' &&
-    /^[0-9a-f]{64}$/.test(sha256) &&
-    typeof head === 'string'
-  if (whole) return { file, bytes, sha256, head }
-  throw new PostboxError('bad_argument', 'that is no offer of a file', 'archive-wal and worker are of other versions.')
+  #room(bytes: number): Buffer {
+    if (this.#buffer.length < bytes) this.#buffer = Buffer.allocUnsafeSlow(bytes)
+    return this.#buffer.subarray(0, bytes)
+  }
 }

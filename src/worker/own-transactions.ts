@@ -1,4 +1,4 @@
-import { recordXids } from '../wal/records.js'
+import { everyXid } from '../wal/records.js'
 
 /** Enough for every segment that can be on its way. */
 const REMEMBERED = 1000
@@ -23,9 +23,6 @@ export class OwnTransactions {
 
   /** Whether no transaction but ours wrote anything in the segment. */
   wroteAllOf(segment: Buffer): boolean {
-    for (const xid of recordXids(segment)) {
-      if (xid !== NO_TRANSACTION && !this.#xids.has(xid)) return false
-    }
-    return true
+    return everyXid(segment, (xid) => xid === NO_TRANSACTION || this.#xids.has(xid))
   }
 }

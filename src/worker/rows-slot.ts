@@ -1,6 +1,6 @@
 import type { Logger } from 'pino'
-import type { Catalog } from '../catalog/catalog.js'
 import { asPostboxError } from '../errors.js'
+import type { Source } from './source.js'
 
 /**
  * A second replication slot, there only while stored segments have no row (segment-recorder.ts).
@@ -14,7 +14,7 @@ export class RowsSlot {
   #last: Promise<void> = Promise.resolve()
 
   constructor(
-    readonly catalog: Catalog,
+    readonly source: Source,
     readonly slot: () => string,
     readonly log: Logger,
   ) {}
@@ -22,6 +22,11 @@ export class RowsSlot {
   /** Whether it keeps the WAL of every segment without a row. */
   get keeps(): boolean {
     return this.#made?.there ?? false
+  }
+
+  /** The source may be another server now. */
+  forget(): void {
+    this.#made = null
   }
 
   /** Makes it when rows are held back and drops it when none are. Never rejects: `keeps` says what came of it. */
@@ -34,7 +39,7 @@ export class RowsSlot {
     if (this.keeps) return
     const slot = this.slot()
     try {
-      await this.catalog.makeRowsSlot(slot)
+      await this.source.ask((server) => server.makeRowsSlot(slot))
       this.#made = { slot, there: true }
     } catch (thrown) {
       const err = asPostboxError(thrown)
@@ -51,7 +56,7 @@ export class RowsSlot {
     // From now on it is not counted on.
     this.#made = null
     try {
-      await this.catalog.dropRowsSlot(slot)
+      await this.source.ask((server) => server.dropRowsSlot(slot))
       this.#made = { slot, there: false }
     } catch (thrown) {
       const err = asPostboxError(thrown)

@@ -40,9 +40,9 @@ export async function findStartingPoint(
   connection: ReplicationConnection,
   { systemIdentifier, segmentBytes }: ServerIdentity,
 ): Promise<{ point: StreamPoint; loss: WalLoss | null }> {
-  const { settings, catalog, databaseUrl, log } = keeper.options
+  const { settings, catalog, source, log } = keeper.options
   const { slot } = settings()
-  const { restartLsn, timeline, madeBecause } = await openSlot(connection, catalog, slot, log)
+  const { restartLsn, timeline, madeBecause } = await openSlot(connection, source, slot, log)
   // Kept until the loss is recorded, whatever fails before that. Who gave the slot up knows better why it is not there.
   if (madeBecause !== null && !keeper.gaveUp) keeper.lossReason = madeBecause
   const slotStart = segmentStart(restartLsn, segmentBytes)
@@ -59,7 +59,7 @@ export async function findStartingPoint(
     return { point: { ...slotPoint, start: stored.lsn, stored: beyondSlot }, loss: null }
   }
   const stillThere =
-    stored !== null && stored.lsn >= keeper.goneBefore && (await hasWal(databaseUrl, stored.timeline, stored.lsn))
+    stored !== null && stored.lsn >= keeper.goneBefore && (await hasWal(source.url, stored.timeline, stored.lsn))
   if (!stillThere) keeper.goneBefore = slotStart
   // A slot that was made anew says nothing of what is stored before it; what has rows is.
   const point = stillThere ? { timeline: stored.timeline, start: stored.lsn, stored: stored.lsn, slotStart } : slotPoint

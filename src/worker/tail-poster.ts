@@ -1,7 +1,7 @@
-import { createHash } from 'node:crypto'
+import { createHash, type Hash } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Box } from '../box/box.js'
-import { tailKey, type Home } from '../box/key-names.js'
+import { tailKey, type Home, type Previous } from '../box/key-names.js'
 import { createPart } from '../box/part.js'
 import type { UnfinishedSegment } from '../source/wal-stream.js'
 import { compressFrames } from '../transform/compress.js'
@@ -17,8 +17,10 @@ export interface TailPosterOptions {
   compressionLevel: () => number
   /** least time between two tails; 0 when a COMMIT waits for each */
   intervalMs: () => number
-  /** the segment under way */
+  /** the segment under way, once it is known what it follows */
   unfinished: () => UnfinishedSegment | null
+  /** what the segment that begins at `start` follows */
+  previous: (start: Lsn) => Previous
   /** looks at a segment's bytes so far, of which the end is posted next; only valid during the call */
   inspect: (bytes: Buffer) => void
   /** the segment that begins at `segment` is stored up to `to` */
@@ -38,6 +40,8 @@ export class TailPoster {
   readonly #pace = new TailPace()
   /** where the last tail ended */
   #postedTo: Lsn = 0n
+  /** of the segment under way, up to there */
+  #hash: Hash = createHash('sha256')
 
   constructor(readonly options: TailPosterOptions) {}
 
@@ -73,12 +77,14 @@ export class TailPoster {
     const next = this.#next()
     // The segment may have become whole meanwhile.
     if (!next) return
-    const { home, segmentBytes, box, compressionLevel, inspect, onStored } = this.options
+    const { home, segmentBytes, box, compressionLevel, inspect, previous, onStored } = this.options
     const { segment, from, to } = next
     inspect(next.bytes)
     // The buffer is reused as soon as the segment is whole.
     const raw = Buffer.from(next.raw)
-    const key = tailKey(home, segment, segmentBytes, from, to, createHash('sha256').update(raw).digest())
+    if (from === segment.start) this.#hash = createHash('sha256')
+    const sha256 = this.#hash.update(raw).copy().digest()
+    const key = tailKey(home, segment, segmentBytes, { from, to }, sha256, previous(segment.start))
     const chunks = await compressFrames(raw, compressionLevel(), FRAME_BYTES)
     await box.post({ ...createPart(key, chunks, 'application/zstd'), urgent: true }, signal)
     this.#postedTo = to

@@ -2,6 +2,7 @@ import type { Logger } from 'pino'
 import type { Throttle } from '../box/throttle.js'
 import type { Catalog, ClaimedJob } from '../catalog/catalog.js'
 import type { Settings } from '../catalog/settings.js'
+import type { WorkerSession } from '../catalog/worker-session.js'
 import type { LogLevel } from '../config.js'
 import type { Secret } from '../secret.js'
 import type { WalAge } from '../source/wal-age.js'
@@ -11,11 +12,16 @@ import { GrantKeeper } from './grant-keeper.js'
 import { JobLauncher } from './job-launcher.js'
 import { JobRunner } from './job-runner.js'
 import { openBox } from './open-box.js'
+import { PositionWatch } from './position-watch.js'
+import type { Source } from './source.js'
 import { SynchronousWatch } from './synchronous-watch.js'
 import { WalKeeper } from './wal-keeper.js'
 
 export interface WorkerOptions {
-  databaseUrl: Secret
+  /** of several, that of the primary is used; see find-primary.ts */
+  databaseUrls: readonly Secret[]
+  /** see source.ts */
+  sourceUrls: readonly Secret[]
   issuer: { url: string; token: Secret } | null
   /** PEM of the certificates to trust for box and issuer, in place of the public ones */
   ca: string | undefined
@@ -24,6 +30,14 @@ export interface WorkerOptions {
   /** where archive-wal finds us; null for the usual place */
   socket: string | null
   log: Logger
+}
+
+/** The servers of one term: all that is asked or told in it goes to these. */
+export interface Servers {
+  databaseUrl: Secret
+  session: WorkerSession
+  catalog: Catalog
+  source: Source
 }
 
 /** WAL has connections of its own, so that a base backup never makes it wait. */
@@ -35,6 +49,7 @@ export class Term {
   readonly #box: ReturnType<typeof openBox>
   readonly #wal: WalKeeper
   readonly #watch: SynchronousWatch
+  readonly #position: PositionWatch
   readonly #runner: JobRunner
   readonly #archive: ArchiveSocket
   readonly #launcher: JobLauncher
@@ -42,12 +57,13 @@ export class Term {
 
   private constructor(
     readonly options: WorkerOptions,
-    readonly catalog: Catalog,
+    readonly servers: Servers,
     settings: Settings,
     age: WalAge,
     readonly ending: AbortController,
   ) {
-    const { databaseUrl, issuer, ca, log } = options
+    const { issuer, ca, threads, log } = options
+    const { catalog, session, source } = servers
     this.#settings = settings
     const live = () => this.#settings
     const onChange = () => {
@@ -59,11 +75,12 @@ export class Term {
     const refresh = (signal: AbortSignal) => this.#grants.refresh(signal)
     const throttle = this.#walThrottle()
     this.#box = openBox({ grant, refresh, connections: WAL_CONNECTIONS, throttle, ca, catalog })
-    this.#watch = new SynchronousWatch(catalog)
     const synchronous = () => this.#watch.synchronous
     const server = () => grant().server
     const box = this.#box
-    this.#wal = new WalKeeper({ databaseUrl, catalog, box, server, settings: live, synchronous, age, log })
+    this.#wal = new WalKeeper({ source, catalog, box, server, settings: live, threads, synchronous, age, log })
+    this.#watch = new SynchronousWatch(catalog, this.#wal)
+    this.#position = new PositionWatch(catalog, session, this.#wal)
     this.#archive = new ArchiveSocket({
       catalog,
       box,
@@ -82,11 +99,12 @@ export class Term {
    *
    * `age` outlives terms: when the server restarts, what waited goes on waiting.
    */
-  static async begin(options: WorkerOptions, catalog: Catalog, age: WalAge, ending: AbortController): Promise<Term> {
+  static async begin(options: WorkerOptions, servers: Servers, age: WalAge, ending: AbortController): Promise<Term> {
+    const { catalog } = servers
     const waitsSince = await catalog.atRiskSince()
     if (waitsSince) age.startsWith(waitsSince)
     const requeued = await catalog.startWorker(version)
-    const term = new Term(options, catalog, await catalog.settings(), age, ending)
+    const term = new Term(options, servers, await catalog.settings(), age, ending)
     await term.#grants.load()
     options.log.info({ version, requeued }, 'the worker has begun')
     return term
@@ -102,7 +120,8 @@ export class Term {
 
   /** Runs until `signal` is aborted or one part fails, which ends the others. */
   async run(signal: AbortSignal): Promise<void> {
-    const parts = [this.#grants, this.#wal, this.#runner, this.#watch, this.#archive].map((part) => part.run(signal))
+    const all = [this.#grants, this.#wal, this.#runner, this.#watch, this.#position, this.#archive]
+    const parts = all.map((part) => part.run(signal))
     for (const part of parts) this.#orEnd(part)
     await Promise.allSettled(parts)
     await this.#box[Symbol.asyncDispose]()
@@ -115,17 +134,19 @@ export class Term {
   }
 
   async #readSettings(): Promise<void> {
-    this.#settings = await this.catalog.settings()
+    this.#settings = await this.servers.catalog.settings()
     this.#launcher.tell({ kind: 'rate', bytesPerSecond: this.#settings.upload_rate_limit })
   }
 
   /** Each in a thread of its own, so that WAL never waits for one. */
   async #runJob(job: ClaimedJob, signal: AbortSignal): Promise<void> {
     await this.#readSettings()
-    const { databaseUrl, ca, threads, log } = this.options
+    const { ca, threads, log } = this.options
+    const { databaseUrl, source } = this.servers
     const data = {
       job,
       databaseUrl: databaseUrl.reveal(),
+      sourceUrls: source.inOrder.map((url) => url.reveal()),
       ca,
       threads,
       logLevel: log.level as LogLevel,

@@ -10,17 +10,18 @@ export class Wakeup {
 
   async wait(ms: number, signal: AbortSignal): Promise<void> {
     if (!this.#pending && !signal.aborted) {
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, ms)
-        const end = () => {
-          clearTimeout(timer)
-          resolve()
-        }
-        this.#end = end
-        signal.addEventListener('abort', end, { once: true })
-      }).finally(() => {
-        this.#end = null
-      })
+      const woken = Promise.withResolvers<undefined>()
+      const end = () => {
+        woken.resolve(undefined)
+      }
+      const timer = setTimeout(end, ms)
+      this.#end = end
+      signal.addEventListener('abort', end, { once: true })
+      await woken.promise
+      clearTimeout(timer)
+      // A loop waits thousands of times on one signal, which keeps every listener that is left on it.
+      signal.removeEventListener('abort', end)
+      this.#end = null
     }
     this.#pending = false
   }

@@ -1,13 +1,15 @@
-import { createHash } from 'node:crypto'
 import type { Box } from '../box/box.js'
-import type { Home } from '../box/key-names.js'
+import { sha12, type Home } from '../box/key-names.js'
 import type { Catalog, WalIdentity } from '../catalog/catalog.js'
 import { PostboxError } from '../errors.js'
 import type { Lsn } from '../wal/lsn.js'
+import { compressFrames } from '../transform/compress.js'
+import { FRAME_BYTES } from '../transform/frame-pool.js'
 import { checkSegmentHeader } from '../wal/page.js'
 import { parseSegmentName, type Segment } from '../wal/segment.js'
 import { parseTimelineHistory } from '../wal/timeline-history.js'
 import { walFileKind } from '../wal/wal-file.js'
+import { SegmentChain } from './segment-chain.js'
 import { toRow } from './segment-recorder.js'
 import { storeSegment } from './segment-store.js'
 import { storeTimelineFile } from './timeline-store.js'
@@ -16,11 +18,12 @@ import { storeTimelineFile } from './timeline-store.js'
 export interface OfferedFile {
   name: string
   bytes: number
-  sha256: Buffer
   /** its first bytes, as many as a segment's header has */
   head: Buffer
-  /** Its bytes, which stay as they are until it is stored. Asked for only when they are needed. */
-  read: () => Promise<Buffer>
+  /** Asked for when the size is right. */
+  sha256(): Promise<Buffer>
+  /** The bytes of that hash, which stay as they are until they are stored. Asked for only when they are needed. */
+  read(): Promise<Buffer>
 }
 
 /** `known`: it lies in the box already, so nothing was posted. */
@@ -70,9 +73,20 @@ export class WalFileStore {
       )
     }
     const kind = walFileKind(file.name)
-    if (kind === 'segment') return this.#storeSegment(file, signal)
-    if (kind === 'history') return this.#storeHistory(file, signal)
+    try {
+      if (kind === 'segment') return await this.#storeSegment(file, signal)
+      if (kind === 'history') return await this.#storeHistory(file, signal)
+    } catch (thrown) {
+      await this.#reportConflict(thrown)
+      throw thrown
+    }
     throw new PostboxError('bad_argument', `${file.name} is not stored`, 'Only segments and histories are.')
+  }
+
+  /** Shown in backup.checks until the worker begins anew: the server that is in conflict may be another than ours. */
+  async #reportConflict(thrown: unknown): Promise<void> {
+    if (!(thrown instanceof PostboxError) || thrown.code !== 'wal_conflict') return
+    await this.options.catalog.reportProblem('archive', thrown).catch(() => undefined)
   }
 
   async #storeSegment(file: OfferedFile, signal: AbortSignal): Promise<ArchiveOutcome> {
@@ -85,36 +99,43 @@ export class WalFileStore {
 
     // The stream has it at the same moment as the archiver, and stores it once for both.
     await streamed?.settled(segment.timeline, segment.start + BigInt(segmentBytes), signal)
-    if (await catalog.knowsSegment(systemIdentifier, segment, file.sha256)) return 'known'
+    const sha256 = await file.sha256()
+    if (await catalog.knowsSegment(systemIdentifier, segment, sha256)) return 'known'
     const held = streamed?.heldSha256(segment) ?? null
-    if (held?.equals(file.sha256)) return 'known'
+    if (held?.equals(sha256)) return 'known'
     if (held) throw wrong(file, 'is not what the server streamed')
 
-    const raw = await this.#read(file)
-    const store = { home: this.#home, segmentBytes, box, compressionLevel: this.options.compressionLevel() }
-    const stored = await storeSegment(store, segment, raw, signal)
+    const raw = { segment, bytes: await file.read(), sha256 }
+    const level = this.options.compressionLevel()
+    const compress = async (bytes: Buffer) => ({ chunks: await compressFrames(bytes, level, FRAME_BYTES) })
+    const chain = await this.#chainTo(segment)
+    const store = { home: this.#home, segmentBytes, box, compress, chain }
+    const stored = await storeSegment(store, raw, signal)
     await catalog.recordSegments(systemIdentifier, [toRow(stored)])
     return 'stored'
+  }
+
+  /** What the segment follows: with its row, or held back by the stream. */
+  async #chainTo(segment: Segment): Promise<SegmentChain> {
+    const { catalog, streamed, identity } = this.options
+    const { segment_bytes: segmentBytes, system_identifier: systemIdentifier } = identity
+    const before = { timeline: segment.timeline, start: segment.start - BigInt(segmentBytes) }
+    const held = streamed?.heldSha256(before) ?? null
+    const mark = held ? sha12(held) : await catalog.previousMark(systemIdentifier, segment, segmentBytes)
+    return new SegmentChain(segment.start, mark)
   }
 
   async #storeHistory(file: OfferedFile, signal: AbortSignal): Promise<ArchiveOutcome> {
     const { catalog, identity } = this.options
     if (file.bytes === 0 || file.bytes > MAX_HISTORY_BYTES) throw wrong(file, `has ${file.bytes} bytes`)
     const timeline = Number.parseInt(file.name.slice(0, 8), 16)
-    const content = await this.#read(file)
+    const content = await file.read()
     const text = content.toString('utf8')
     const parent = parseTimelineHistory(text).at(-1)?.timeline
     if (parent === undefined || parent >= timeline) throw wrong(file, 'is not the history of its timeline')
     if (await catalog.knowsTimeline(identity.system_identifier, timeline, text)) return 'known'
     await storeTimelineFile(this.options, this.#home, { timeline, content }, signal)
     return 'stored'
-  }
-
-  async #read(file: OfferedFile): Promise<Buffer> {
-    const content = await file.read()
-    const same = content.length === file.bytes && createHash('sha256').update(content).digest().equals(file.sha256)
-    if (!same) throw wrong(file, 'changed while it was read')
-    return content
   }
 
   get #home(): Home {

@@ -1,8 +1,10 @@
 import { openCatalog } from '../catalog/catalog.js'
+import { findPrimary } from '../catalog/find-primary.js'
 import { openWorkerSession } from '../catalog/worker-session.js'
 import { asPostboxError } from '../errors.js'
 import { WalAge } from '../source/wal-age.js'
 import { Backoff } from './backoff.js'
+import { Source } from './source.js'
 import { Term, type WorkerOptions } from './term.js'
 
 /**
@@ -32,7 +34,10 @@ export async function runWorker(options: WorkerOptions, signal: AbortSignal): Pr
 
 /** One term: from taking the worker lock to losing it. Throws what ended it, unless that was `signal`. */
 async function runTerm(options: WorkerOptions, signal: AbortSignal, age: WalAge, onStarted: () => void): Promise<void> {
-  const { databaseUrl, log } = options
+  const { databaseUrls, sourceUrls, log } = options
+  const databaseUrl = await findPrimary(databaseUrls, (text) => {
+    log.warn(text)
+  })
   const ending = new AbortController()
   const termSignal = AbortSignal.any([signal, ending.signal])
   let term: Term | null = null
@@ -47,7 +52,9 @@ async function runTerm(options: WorkerOptions, signal: AbortSignal, age: WalAge,
       log.warn('another worker serves this catalog: waiting for it to end')
     })
     await using catalog = await openCatalog(databaseUrl)
-    term = await Term.begin(options, catalog, age, ending)
+    const source = new Source(catalog, databaseUrl, sourceUrls, log)
+    await source.checkBegin()
+    term = await Term.begin(options, { databaseUrl, session, catalog, source }, age, ending)
     onStarted()
     await term.run(termSignal)
     if (!signal.aborted) termSignal.throwIfAborted()

@@ -1,6 +1,8 @@
 import { cpus, totalmem } from 'node:os'
 import { parseArgs } from 'node:util'
+import { benchArchive } from './archive.js'
 import { benchBase } from './base.js'
+import { benchContention } from './contention.js'
 import { benchSync } from './sync.js'
 import { benchWal } from './wal.js'
 import { writeReport, type BenchResult } from './report.js'
@@ -11,9 +13,11 @@ export interface BenchOptions {
 }
 
 const benches: Record<string, (options: BenchOptions) => Promise<BenchResult>> = {
+  archive: benchArchive,
   base: benchBase,
   wal: benchWal,
   sync: benchSync,
+  contention: benchContention,
 }
 
 /** `npm run bench -- NAME [--runs N] [--gigabytes N] [--json]`: prints ratios against the peer of the same run. */

@@ -16,6 +16,12 @@ export interface PeerRepository {
   level: number
 }
 
+/** A repository in a folder, for what never reaches it. */
+export interface LocalRepository {
+  path: string
+  level: number
+}
+
 /** pgBackRest's version, or null where it is not installed (Debian: apt-get install pgbackrest). */
 export async function pgBackRestVersion(): Promise<string | null> {
   return run('pgbackrest', ['version']).then(
@@ -27,26 +33,17 @@ export async function pgBackRestVersion(): Promise<string | null> {
 /** Writes pgBackRest's configuration and makes its stanza. Returns the folder of the configuration. */
 export async function setUpPgBackRest(
   postgres: SandboxPostgres,
-  { port, bucket, accessKey, secretKey, level }: PeerRepository,
+  repository: PeerRepository | LocalRepository,
   directory: string,
 ): Promise<string> {
   const folders = ['log', 'lock', 'spool'].map((name) => join(directory, name))
   for (const folder of folders) await mkdir(folder, { recursive: true })
   const settings = [
     '[global]',
-    'repo1-type=s3',
-    'repo1-path=/pgbackrest',
-    `repo1-s3-bucket=${bucket}`,
-    'repo1-s3-endpoint=127.0.0.1',
-    `repo1-storage-port=${port}`,
-    'repo1-storage-verify-tls=n',
-    'repo1-s3-uri-style=path',
-    'repo1-s3-region=us-east-1',
-    `repo1-s3-key=${accessKey}`,
-    `repo1-s3-key-secret=${secretKey}`,
+    ...('path' in repository ? [`repo1-path=${repository.path}`] : s3Settings(repository)),
     'repo1-retention-full=1',
     'compress-type=zst',
-    `compress-level=${level}`,
+    `compress-level=${repository.level}`,
     'process-max=2',
     'start-fast=y',
     // Only the base backup is measured; Postbox stores its WAL besides.
@@ -66,9 +63,25 @@ export async function setUpPgBackRest(
   return directory
 }
 
-/** The archive_command of asynchronous archiving, whose processes run as the server's user. */
-export function archivePushCommand(directory: string): string {
-  return `pgbackrest --config=${join(directory, 'pgbackrest.conf')} --stanza=main --archive-async archive-push %p`
+function s3Settings({ port, bucket, accessKey, secretKey }: PeerRepository): string[] {
+  return [
+    'repo1-type=s3',
+    'repo1-path=/pgbackrest',
+    `repo1-s3-bucket=${bucket}`,
+    'repo1-s3-endpoint=127.0.0.1',
+    `repo1-storage-port=${port}`,
+    'repo1-storage-verify-tls=n',
+    'repo1-s3-uri-style=path',
+    'repo1-s3-region=us-east-1',
+    `repo1-s3-key=${accessKey}`,
+    `repo1-s3-key-secret=${secretKey}`,
+  ]
+}
+
+/** The archive_command, asynchronous unless told otherwise; its processes run as the server's user. */
+export function archivePushCommand(directory: string, path = '%p', async = true): string {
+  const how = async ? '--archive-async' : '--no-archive-async'
+  return `pgbackrest --config=${join(directory, 'pgbackrest.conf')} --stanza=main ${how} archive-push ${path}`
 }
 
 /** One full backup. Seconds of wall time and the most memory of all its processes together. */

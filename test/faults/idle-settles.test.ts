@@ -4,18 +4,26 @@ import { BackedUpServer, type BackedUpOptions } from '../sandbox/backed-up-serve
 import { until } from '../sandbox/until.js'
 import { disagreements } from './agreement.js'
 import { checkOf } from './observe.js'
+import { StandbyPair } from './standby-pair.js'
 
 /** Runs with a server of its own; the end of its worker's log is printed where that fails. */
 async function withServer(options: BackedUpOptions, run: (backedUp: BackedUpServer) => Promise<void>): Promise<void> {
   const backedUp = await BackedUpServer.start(options)
-  try {
-    await run(backedUp)
-  } catch (error) {
-    console.error(backedUp.worker.log.split('\n').slice(-40).join('\n'))
-    throw error
-  } finally {
-    await backedUp.remove()
-  }
+  await run(backedUp)
+    .catch(showLog(backedUp))
+    .finally(() => backedUp.remove())
+}
+
+async function withStandby(settings: Record<string, string>, run: (pair: StandbyPair) => Promise<void>): Promise<void> {
+  const pair = await StandbyPair.start({ settings })
+  await run(pair)
+    .catch(showLog(pair.server))
+    .finally(() => pair.remove())
+}
+
+const showLog = (backedUp: BackedUpServer) => (error: unknown) => {
+  console.error(backedUp.worker.log.split('\n').slice(-40).join('\n'))
+  throw error
 }
 
 /** Waits until so many seconds have passed on the server's clock. */
@@ -107,4 +115,15 @@ describe.concurrent('a server that nobody writes to', () => {
       expect(await disagreements(backedUp)).toEqual([])
     })
   })
+
+  test('comes to rest when its WAL is read from a standby, though it is told how far that is stored', () =>
+    withStandby({ archive_timeout: '1s' }, async (pair) => {
+      const backedUp = pair.server
+      await pair.workFromStandby()
+      await backedUp.backUp()
+      await settled(backedUp, 4, ['xid', 'requests'])
+      for (const name of ['wal_delay', 'slot']) expect(await checkOf(backedUp, name)).toMatchObject({ state: 'ok' })
+      expect(await backedUp.postgres.query('select bytes_at_risk from backup.status')).toEqual([{ bytes_at_risk: '0' }])
+      expect(await disagreements(backedUp)).toEqual([])
+    }))
 })

@@ -1,10 +1,12 @@
-import { copyFile, readFile, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { copyFile, mkdir, readFile, symlink, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { disagreements } from '../faults/agreement.js'
 import { hold } from '../faults/hold.js'
-import { ArchivingServer } from '../sandbox/archiving.js'
+import { ArchivingServer, hasPerl } from '../sandbox/archiving.js'
 import { BackedUpServer } from '../sandbox/backed-up-server.js'
+import { program } from '../sandbox/program.js'
+import { run } from '../sandbox/run.js'
 import { removeScratch, scratchDir } from '../sandbox/scratch.js'
 import { until } from '../sandbox/until.js'
 
@@ -13,6 +15,8 @@ const SEGMENT = /\/wal\/[0-9A-F]{8}\//
 let backedUp: BackedUpServer
 let archiving: ArchivingServer
 let byWorker: Record<string, string>
+/** the same, where only Node is found */
+let withoutPerl: Record<string, string>
 
 beforeAll(async () => {
   backedUp = await BackedUpServer.start({
@@ -22,6 +26,7 @@ beforeAll(async () => {
   })
   archiving = new ArchivingServer(backedUp)
   byWorker = { POSTBOX_SOCKET: backedUp.databaseEnv().POSTBOX_SOCKET! }
+  withoutPerl = { ...byWorker, PATH: dirname((await program()).node) }
   await backedUp.worker.says('streaming WAL')
   await archiving.byWorker()
 })
@@ -50,6 +55,17 @@ async function stopStreaming(): Promise<void> {
   await until('nothing streams', async () => {
     const rows = await backedUp.postgres.query("select from pg_stat_replication where application_name = 'postbox'")
     return rows.length === 0
+  })
+}
+
+/** What the worker says of a file after what it had said before, when it has said `last` of it. */
+async function answers(file: string, before: string, last: string): Promise<string[]> {
+  return until(`the worker answers "${last}" for ${file}`, () => {
+    const lines = backedUp.worker.log.slice(before.length).split('\n')
+    const said = lines.filter((line) => line.includes('archive-wal is answered') && line.includes(file))
+    const found = said.map((line) => JSON.parse(line) as { outcome: string; by: string })
+    const texts = found.map(({ outcome, by }) => `${outcome} by ${by}`)
+    return texts.at(-1) === last ? texts : null
   })
 }
 
@@ -100,12 +116,44 @@ test('the same segment again is a success and is not posted', async () => {
   expect(posts()).toBe(before)
 })
 
+test('a segment that the worker cannot read by itself is sent to it', async () => {
+  const name = await archiving.writeSegment()
+  await archiving.archived(name)
+  const link = join(await scratchDir('link'), name)
+  await symlink(archiving.walPath(name), link)
+  const unreadable = hasPerl ? ['unreadable by name'] : []
+  for (const [path, env, first] of [
+    [link, byWorker, unreadable] as const,
+    [`pg_wal/${name}`, withoutPerl, []] as const,
+  ]) {
+    const before = backedUp.worker.log
+    expect(await archiving.call(path, env)).toEqual({ code: 0, stdout: '', stderr: '' })
+    expect(await answers(name, before, 'known by bytes')).toEqual([...first, 'known by bytes'])
+  }
+})
+
+test('archive-wal leaves everything in the data directory as it is', async () => {
+  const name = await archiving.writeSegment()
+  await archiving.archived(name)
+  const data = await scratchDir('data')
+  await mkdir(join(data, 'pg_wal/archive_status'), { recursive: true })
+  await copyFile(archiving.walPath(name), join(data, 'pg_wal', name))
+  await writeFile(join(data, 'pg_wal/archive_status', `${name}.ready`), '')
+  await run('chmod', ['-R', 'a+rwX', data])
+  const contents = () => run('find', [data, '-printf', '%P %y %s %T@ %C@\n'])
+  const before = await contents()
+  for (const env of [byWorker, withoutPerl, archiving.aloneEnv]) {
+    expect(await archiving.call(join(data, 'pg_wal', name), env)).toMatchObject({ code: 0 })
+  }
+  expect(await contents()).toBe(before)
+})
+
 test('other bytes for a known segment are refused and not posted', async () => {
   const name = await archiving.writeSegment()
   await archiving.archived(name)
   const path = await changedCopy(name, (content) => Buffer.from(content.fill(0x77, 9000, 9100)))
   const before = posts()
-  for (const env of [byWorker, archiving.aloneEnv]) {
+  for (const env of [byWorker, withoutPerl, archiving.aloneEnv]) {
     const { code, stderr } = await archiving.call(path, env)
     expect(code).toBe(1)
     expect(stderr).toMatch(
@@ -128,7 +176,7 @@ test('a segment that is cut off, or of another name or server, is refused', asyn
   content.writeBigUInt64LE(7n, 24)
   await writeFile(stranger, content)
   const before = posts()
-  for (const env of [byWorker, archiving.aloneEnv]) {
+  for (const env of [byWorker, withoutPerl, archiving.aloneEnv]) {
     for (const [path, problem] of [
       [cut, /has 500000 bytes instead of 1048576 \(wal_invalid\)/],
       [renamed, /begins at .* by its header \(wal_invalid\)/],
@@ -146,9 +194,12 @@ test('a segment that is cut off, or of another name or server, is refused', asyn
 
 test('without a stream the worker stores what it is given', async () => {
   await stopStreaming()
+  const before = backedUp.worker.log
   const names = []
   for (let n = 0; n < 3; n++) names.push(await archiving.writeSegment())
   await archiving.archived(names.at(-1)!)
+  const stored = hasPerl ? 'stored by name' : 'stored by bytes'
+  for (const name of names) expect(await answers(name, before, stored)).toEqual([stored])
   const versions = archiving.versions()
   expect(names.map((name) => versions[name])).toEqual([1, 1, 1])
   const rows = await backedUp.postgres.query("select from backup.objects where kind = 'segment' and key ~ any ($1)", [

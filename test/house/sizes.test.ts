@@ -10,7 +10,7 @@ const NAMES_THAT_SAY_NOTHING =
 const WRITTEN_BY_TESTS = ['test/sql/schema.sql']
 
 const files = filesIn('src', 'sql', 'migrations', 'test').filter(
-  ({ path }) => /\.(ts|sql|sh)$/.test(path) && !WRITTEN_BY_TESTS.includes(path),
+  ({ path }) => /\.(ts|sql|sh|pl)$/.test(path) && !WRITTEN_BY_TESTS.includes(path),
 )
 
 it(`no file has more than ${MAX_LINES} lines`, () => {

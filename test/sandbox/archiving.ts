@@ -1,8 +1,21 @@
-import { join } from 'node:path'
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { dirname, join } from 'node:path'
 import type { BackedUpServer } from './backed-up-server.js'
-import { postbox, type CommandResult } from './command.js'
+import type { CommandResult } from './command.js'
+import { cleanEnvironment, gatherOutput } from './postbox.js'
 import { program } from './program.js'
+import { plainEnv } from './run.js'
 import { until } from './until.js'
+import { sandboxUser } from './user.js'
+
+/** Whether archive-wal can do without a start of Node. */
+export const hasPerl = spawnSync('perl', ['-e', '1'], { env: plainEnv }).status === 0
+
+/** Where our Node comes before any other. */
+export async function nodePath(): Promise<string> {
+  return `${dirname((await program()).node)}:${plainEnv.PATH}`
+}
 
 /** What pg_stat_archiver says. */
 export interface Archiver {
@@ -17,9 +30,9 @@ export class ArchivingServer {
   constructor(readonly backedUp: BackedUpServer) {}
 
   async archiveBy(env: Record<string, string>): Promise<void> {
-    const { node, cli } = await program()
-    const variables = Object.entries(env).map(([name, value]) => `${name}='${value}'`)
-    await this.#set('archive_command', ['env', ...variables, node, cli, 'archive-wal', '%p'].join(' '))
+    const { command } = await program()
+    const variables = Object.entries({ PATH: await nodePath(), ...env }).map(([name, value]) => `${name}='${value}'`)
+    await this.#set('archive_command', [...variables, command, 'archive-wal', '%p'].join(' '))
   }
 
   /** Where the worker is, and nothing of the database. */
@@ -73,8 +86,17 @@ export class ArchivingServer {
   }
 
   /** Calls the command as Postgres does: as its user, in its data directory. */
-  call(path: string, env: Record<string, string>): Promise<CommandResult> {
-    return postbox(['archive-wal', path], env, { cwd: this.backedUp.postgres.dataDir, asSandboxUser: true })
+  async call(path: string, env: Record<string, string>): Promise<CommandResult> {
+    const { command } = await program()
+    const child = spawn(command, ['archive-wal', path], {
+      env: cleanEnvironment({ PATH: await nodePath(), ...env }),
+      stdio: ['ignore', 'pipe', 'pipe'],
+      cwd: this.backedUp.postgres.dataDir,
+      ...sandboxUser(),
+    })
+    const output = gatherOutput(child)
+    const [code] = (await once(child, 'close')) as [number | null]
+    return { code, ...output }
   }
 
   walPath(name: string): string {
@@ -90,7 +112,7 @@ export class ArchivingServer {
         key
           .split('/')
           .at(-1)!
-          .replace(/-[0-9a-f]{12}(\.zst)?$/, ''),
+          .replace(/(-[0-9a-f]{12})+(\.zst)?$/, ''),
         bucket.versions(key).length,
       ]),
     )

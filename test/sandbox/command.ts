@@ -13,24 +13,12 @@ export const cli = join(import.meta.dirname, '../../dist/cli.js')
 
 export type { Ended as CommandResult } from './postbox.js'
 
-export interface CommandPlace {
-  cwd?: string
-  /** as the user that runs Postgres, otherwise as ourselves */
-  asSandboxUser?: boolean
-}
-
 /** Runs `postbox ARGS…` to its end with nothing in its environment but `env`. */
-export async function postbox(
-  args: readonly string[],
-  env: Record<string, string>,
-  { cwd, asSandboxUser }: CommandPlace = {},
-): Promise<Ended> {
+export async function postbox(args: readonly string[], env: Record<string, string>): Promise<Ended> {
   const { node, cli: shipped } = await program()
   const child = spawn(node, [shipped, ...args], {
     env: cleanEnvironment(env),
     stdio: ['ignore', 'pipe', 'pipe'],
-    cwd,
-    ...(asSandboxUser ? sandboxUser() : null),
   })
   const output = gatherOutput(child)
   const [code] = (await once(child, 'close')) as [number | null]

@@ -10,6 +10,8 @@ import { traversable } from './user.js'
 export interface Program {
   node: string
   cli: string
+  /** the command itself, which takes Node from the path */
+  command: string
 }
 
 const root = join(import.meta.dirname, '../..')
@@ -23,13 +25,17 @@ export function program(): Promise<Program> {
 }
 
 async function findProgram(): Promise<Program> {
-  if (traversable(root)) return { node: process.execPath, cli: join(root, 'dist/cli.js') }
+  if (traversable(root)) return programOf(root, process.execPath)
   const home = await scratchDir('cli')
   const parts = ['dist', 'sql', 'migrations', 'package.json']
   for (const part of parts) await cp(join(root, part), join(home, part), { recursive: true })
   const modules = await sharedModules()
   await symlink(join(modules, 'node_modules'), join(home, 'node_modules'))
-  return { node: join(modules, 'node'), cli: join(home, 'dist/cli.js') }
+  return programOf(home, join(modules, 'node'))
+}
+
+function programOf(home: string, node: string): Program {
+  return { node, cli: join(home, 'dist/cli.js'), command: join(home, 'dist/postbox') }
 }
 
 /** A copy of what dist imports and, last, of Node, kept between runs for as long as the lock file stays the same. */

@@ -83,6 +83,7 @@ table _worker.started_at timestamp with time zone not null
 table _worker.problems jsonb not null default '{}'::jsonb
 table _worker.at_risk_from pg_lsn
 table _worker.at_risk_since timestamp with time zone
+table _worker.standby text
 view base_backups.backup_id text
 view base_backups.job_id bigint
 view base_backups.label text
@@ -235,6 +236,7 @@ function _covers_wal(system_identifier bigint, timeline integer, from_lsn pg_lsn
 function _end_canceled(job_id bigint) returns void security definer
 function _fail_job(job_id bigint, error jsonb, retry boolean) returns text security definer
 function _finish_base(job_id bigint, description jsonb) returns void security definer
+function _finish_segment(lsn pg_lsn) returns boolean security definer
 function _from_hex(hex text) returns bytea immutable
 function _grant() returns jsonb security definer stable
 function _grant_in_use() returns bigint security definer stable
@@ -250,7 +252,9 @@ function _lsn_distance(upper_lsn pg_lsn, lower_lsn pg_lsn) returns double precis
 function _merge_range(system_identifier bigint, timeline integer, fresh backup.lsn_range, last_commit_at timestamp with time zone) returns void
 function _missing_before(system_identifier bigint, timeline integer, lsn pg_lsn) returns TABLE(on_timeline integer, from_lsn pg_lsn, to_lsn pg_lsn) stable
 function _policy_conditions(policy jsonb) returns TABLE(operator text, name text, value text, lowest text, highest text) immutable
+function _position_by_standby() returns TABLE(standby text, durable_lsn pg_lsn, waits_since timestamp with time zone, streaming boolean) security definer stable
 function _previous_manifest(system_identifier bigint) returns bytea security definer stable
+function _previous_mark(system_identifier bigint, timeline integer, start_lsn pg_lsn, segment_bytes integer) returns text security definer stable
 function _record_gap(system_identifier bigint, timeline integer, to_lsn pg_lsn, reason text, running_begins_after boolean) returns pg_lsn security definer
 function _record_object(job_id bigint, kind text, key text, bytes bigint, raw_bytes bigint, sha256 bytea) returns void security definer
 function _record_segments(system_identifier bigint, segments jsonb) returns text security definer
@@ -259,18 +263,22 @@ function _refuse_grant(reason text, server text, sqlstate_code text DEFAULT 'PB0
 function _report_at_risk(from_lsn pg_lsn, since timestamp with time zone) returns void security definer
 function _report_problem(component text, problem jsonb) returns void security definer
 function _report_progress(job_id bigint, phase text, bytes_done bigint, bytes_total bigint) returns void security definer
+function _report_source(standby text) returns void security definer
 function _rows_slot(slot text) returns text immutable
+function _segment_key(system_identifier bigint, timeline integer, start_lsn pg_lsn) returns text security definer stable
 function _segment_name(timeline integer, start_lsn pg_lsn, segment_bytes integer) returns text immutable
 function _setting_list() returns TABLE(setting text, default_value text, unit text, meaning text) immutable
 function _setting_value(setting text) returns text security definer stable
+function _shown_position() returns TABLE(timeline integer, durable_lsn pg_lsn, waits_since timestamp with time zone, streaming boolean) security definer stable
 function _start_base_after_gap(system_identifier bigint, lsn pg_lsn, reason text, running_begins_after boolean) returns void
 function _start_worker(version text) returns integer security definer
-function _wal_position() returns TABLE(current_lsn pg_lsn, slot_exists boolean, streaming boolean, slot_state text, safe_wal_size bigint, durable_lsn pg_lsn, kept_bytes bigint, streaming_since timestamp with time zone, idle_since timestamp with time zone, waits_since timestamp with time zone) security definer stable
+function _wal_position() returns TABLE(current_lsn pg_lsn, slot_exists boolean, streaming boolean, slot_state text, safe_wal_size bigint, durable_lsn pg_lsn, kept_bytes bigint, streaming_since timestamp with time zone, idle_since timestamp with time zone, waits_since timestamp with time zone, standby text) security definer stable
 function _wal_written_at(lsn pg_lsn, current_lsn pg_lsn) returns timestamp with time zone stable
 function _worker_alive() returns boolean stable
 function _worker_lock_key() returns bigint immutable
 function _worker_report() returns TABLE(version text, started_at timestamp with time zone, problems jsonb, problem jsonb) security definer stable
 function _worker_session() returns TABLE(pid integer, role_name name, is_worker boolean) security definer stable
+function _written_by(system_identifier bigint, timeline integer, lsn pg_lsn) returns timestamp with time zone security definer stable
 function can_restore_to(at timestamp with time zone) returns boolean security definer stable
 function cancel(job_id bigint) returns boolean security definer
 function configure(setting text, value text) returns void security definer
@@ -289,6 +297,7 @@ grant execute on backup._covers_wal(bigint,integer,pg_lsn,pg_lsn) to backup_work
 grant execute on backup._end_canceled(bigint) to backup_worker
 grant execute on backup._fail_job(bigint,jsonb,boolean) to backup_worker
 grant execute on backup._finish_base(bigint,jsonb) to backup_worker
+grant execute on backup._finish_segment(pg_lsn) to backup_worker
 grant execute on backup._grant() to backup_worker
 grant execute on backup._grant_in_use() to backup_monitor, backup_operator, backup_worker
 grant execute on backup._is_cancel_requested(bigint) to backup_worker
@@ -296,6 +305,7 @@ grant execute on backup._is_synchronous(text) to backup_worker
 grant execute on backup._knows_segment(bigint,integer,pg_lsn,bytea) to backup_worker
 grant execute on backup._knows_timeline(bigint,integer,text) to backup_worker
 grant execute on backup._previous_manifest(bigint) to backup_worker
+grant execute on backup._previous_mark(bigint,integer,pg_lsn,integer) to backup_worker
 grant execute on backup._record_gap(bigint,integer,pg_lsn,text,boolean) to backup_worker
 grant execute on backup._record_object(bigint,text,text,bigint,bigint,bytea) to backup_worker
 grant execute on backup._record_segments(bigint,jsonb) to backup_worker
@@ -303,7 +313,9 @@ grant execute on backup._record_timeline(bigint,integer,text,text) to backup_wor
 grant execute on backup._report_at_risk(pg_lsn,timestamp with time zone) to backup_worker
 grant execute on backup._report_problem(text,jsonb) to backup_worker
 grant execute on backup._report_progress(bigint,text,bigint,bigint) to backup_worker
+grant execute on backup._report_source(text) to backup_worker
 grant execute on backup._rows_slot(text) to backup_monitor, backup_operator, backup_worker
+grant execute on backup._segment_key(bigint,integer,pg_lsn) to backup_worker
 grant execute on backup._segment_name(integer,pg_lsn,integer) to backup_monitor, backup_operator, backup_worker
 grant execute on backup._setting_list() to backup_monitor, backup_operator, backup_worker
 grant execute on backup._setting_value(text) to backup_monitor, backup_operator, backup_worker
@@ -313,6 +325,7 @@ grant execute on backup._worker_alive() to backup_monitor, backup_operator, back
 grant execute on backup._worker_lock_key() to backup_monitor, backup_operator, backup_worker
 grant execute on backup._worker_report() to backup_monitor, backup_operator, backup_worker
 grant execute on backup._worker_session() to backup_monitor, backup_operator, backup_worker
+grant execute on backup._written_by(bigint,integer,pg_lsn) to backup_worker
 grant execute on backup.can_restore_to(timestamp with time zone) to backup_monitor, backup_operator
 grant execute on backup.cancel(bigint) to backup_operator
 grant execute on backup.configure(text,text) to backup_operator

@@ -55,6 +55,13 @@ const tenMillisecondsBefore = (catalog: InstalledServer, at: string) =>
 
 /** Reads the slot as the worker does; reports only what it is told to. */
 async function stream(catalog: InstalledServer, age = new WalAge()) {
+  // The server notices a moment later that the connection before is gone.
+  await until('the slot is free', async () => {
+    const [slot] = await catalog.rows<{ free: boolean }>(
+      'select bool_and(not active) as free from pg_replication_slots',
+    )
+    return slot!.free
+  })
   const url = new Secret((await catalog.server()).url())
   const connection = await ReplicationConnection.open(url, 'postbox')
   const restart = parseLsn(await catalog.value(`select restart_lsn::text from pg_replication_slots`))

@@ -51,6 +51,19 @@ describe('the age of WAL that waits', () => {
     expect(age.since(900n)).toBeNull()
   })
 
+  test('begins anew on another timeline, whose WAL may lie where the old one had some that is stored', () => {
+    const age = new WalAge()
+    age.follow(1)
+    age.came(100n, 10n * SECOND, false)
+    age.came(900n, 20n * SECOND, true)
+    age.follow(1)
+    expect(age.since(100n)).toBe(20n * SECOND)
+    age.follow(2)
+    age.came(500n, 30n * SECOND, false)
+    age.came(600n, 40n * SECOND, true)
+    expect([age.since(400n), age.since(500n), age.since(600n)]).toEqual([30n * SECOND, 40n * SECOND, null])
+  })
+
   test('of a timeline that was left is that of a backlog', () => {
     const age = new WalAge()
     age.cameOld(100n, 10n * SECOND)
