@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { sha12 } from '../box/key-names.js'
 import type { Lsn } from '../wal/lsn.js'
 import { segmentName, segmentStart, type Segment } from '../wal/segment.js'
+import { damageAsNull } from './damage.js'
 import type { PartialSegment } from './stored-tails.js'
 import { readSegment } from './stored-wal.js'
 import { follows } from './wal-forks.js'
@@ -36,19 +37,32 @@ export async function endOfLeftTimeline(
   own: PartialSegment | null,
 ): Promise<TimelineEnd | null> {
   let best: TimelineEnd | null = null
-  for (const timeline of await wal.timelines()) {
-    if (timeline <= segment.timeline) continue
-    const history = await wal.histories.of(timeline)
-    const left = history?.switches.find((one) => one.timeline === segment.timeline)?.switchLsn
-    const began = history?.switches.at(-1)?.switchLsn
-    if (left === undefined || began === undefined) continue
-    if (segmentStart(began, wal.segmentBytes) !== segment.start) continue
-    if (left <= ((best?.partial ?? own)?.end ?? segment.start)) continue
-    const found = await contentOf(wal, { timeline, start: segment.start }, { before, historyMark: history!.mark }, left)
-    if (!found || (own && !found.bytes.subarray(0, own.stored.length).equals(own.stored))) continue
-    best = { ...found, partial: cutAt(found.bytes, segment, left) }
+  for (const timeline of (await wal.timelines()).filter((one) => one > segment.timeline)) {
+    const known: Lsn = (best?.partial ?? own)?.end ?? segment.start
+    const found: TimelineEnd | null = await endIn(wal, timeline, segment, before, known).catch(damageAsNull)
+    if (!found) continue
+    const mine = own?.stored ?? Buffer.alloc(0)
+    if (found.partial.stored.subarray(0, mine.length).equals(mine)) best = found
   }
   return best
+}
+
+/** What a later timeline has of the segment; null when that is no more than is known, up to `known`. */
+async function endIn(
+  wal: WalMap,
+  timeline: number,
+  segment: Segment,
+  before: string | null,
+  known: Lsn,
+): Promise<TimelineEnd | null> {
+  const history = await wal.histories.of(timeline)
+  const left = history?.switches.find((one) => one.timeline === segment.timeline)?.switchLsn
+  const began = history?.switches.at(-1)?.switchLsn
+  if (left === undefined || began === undefined || left <= known) return null
+  if (segmentStart(began, wal.segmentBytes) !== segment.start) return null
+  const front = { before, historyMark: history!.mark }
+  const found = await contentOf(wal, { timeline, start: segment.start }, front, left)
+  return found && { ...found, partial: cutAt(found.bytes, segment, left) }
 }
 
 /** Bytes of a segment, whole or by its tails, which must reach to `to`. */

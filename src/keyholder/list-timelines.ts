@@ -1,4 +1,5 @@
 import { formatLsn, type Lsn } from '../wal/lsn.js'
+import { damageAsNull } from './damage.js'
 import type { WalMap } from './wal-map.js'
 
 /** A timeline with WAL, or that one with WAL came from, as `postbox list --json` shows it. */
@@ -27,7 +28,7 @@ export async function listTimelines(wal: WalMap): Promise<{ timelines: ListedTim
   const partings: Parting[] = []
   for (const timeline of await withAncestors(wal)) {
     // Why it cannot be read is said elsewhere.
-    const history = timeline === 1 ? null : await wal.histories.of(timeline).catch(() => null)
+    const history = timeline === 1 ? null : await wal.histories.of(timeline).catch(damageAsNull)
     const left = history?.switches.at(-1)
     const { runs } = await wal.wal(timeline, 0n)
     const [from, to] = [runs[0]?.from, runs.at(-1)?.to]
@@ -51,7 +52,7 @@ export async function listTimelines(wal: WalMap): Promise<{ timelines: ListedTim
 async function withAncestors(wal: WalMap): Promise<number[]> {
   const timelines = new Set(await wal.timelines())
   for (const timeline of [...timelines]) {
-    const history = timeline === 1 ? null : await wal.histories.of(timeline).catch(() => null)
+    const history = timeline === 1 ? null : await wal.histories.of(timeline).catch(damageAsNull)
     for (const ancestor of history?.switches ?? []) timelines.add(ancestor.timeline)
   }
   return [...timelines].sort((a, b) => a - b)

@@ -3,6 +3,7 @@ import type { Lsn } from '../wal/lsn.js'
 import { segmentStart } from '../wal/segment.js'
 import { parseTimelineHistory, type TimelineSwitch } from '../wal/timeline-history.js'
 import type { Archive } from './archive.js'
+import { damageAsNull } from './damage.js'
 import { findHistories, readHistory, type StoredHistory } from './stored-wal.js'
 import type { TimelineStart } from './wal-path.js'
 
@@ -34,13 +35,13 @@ export class TimelineHistories {
     return known
   }
 
-  /** How each timeline on the way to `target` began. */
+  /** How each timeline on the way to `target` began, as far as its history can be read. */
   async starts(target: number, segmentBytes: number): Promise<Map<number, TimelineStart>> {
     const starts = new Map<number, TimelineStart>()
-    const switches = (await this.of(target))?.switches ?? []
+    const switches = (await this.of(target).catch(damageAsNull))?.switches ?? []
     for (const [index, { switchLsn }] of switches.entries()) {
       const timeline = switches[index + 1]?.timeline ?? target
-      const history = await this.#asIn(timeline, switches.slice(0, index + 1))
+      const history = await this.#asIn(timeline, switches.slice(0, index + 1)).catch(damageAsNull)
       const start = segmentStart(switchLsn, segmentBytes)
       const parent = switches.find((one) => segmentStart(one.switchLsn, segmentBytes) >= start)!.timeline
       if (history) starts.set(timeline, { historyMark: history.mark, start, parent })

@@ -182,6 +182,8 @@ class Follower {
     const markAt = (start: Lsn) => path.chosen.get(start)?.mark ?? this.#joined.get(start)?.mark ?? null
     const choice = await this.#choice(reach, path, tails)
     const notes = [...path.notes, ...(await this.#historyNotes())]
+    if (this.#end)
+      notes.push(`timeline ${target} was left at ${formatLsn(reach.end)}; its end is taken from ${this.#end.from}`)
     return { ...reach, target, way, runs: this.#runs, joined: this.#joined, markAt, choice, notes }
   }
 

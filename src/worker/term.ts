@@ -14,6 +14,7 @@ import { JobRunner } from './job-runner.js'
 import { openBox } from './open-box.js'
 import { PositionWatch } from './position-watch.js'
 import type { Source } from './source.js'
+import type { HeldSegments } from './segment-recorder.js'
 import { SynchronousWatch } from './synchronous-watch.js'
 import { WalKeeper } from './wal-keeper.js'
 
@@ -43,6 +44,12 @@ export interface Servers {
 /** WAL has connections of its own, so that a base backup never makes it wait. */
 const WAL_CONNECTIONS = 4
 
+/** What is known of WAL whichever server holds the catalog. */
+export interface WalMemory {
+  age: WalAge
+  held: HeldSegments
+}
+
 /** All that a worker does while it holds the worker lock: grants, WAL and jobs, side by side. */
 export class Term {
   readonly #grants: GrantKeeper
@@ -59,7 +66,7 @@ export class Term {
     readonly options: WorkerOptions,
     readonly servers: Servers,
     settings: Settings,
-    age: WalAge,
+    { age, held }: WalMemory,
     readonly ending: AbortController,
   ) {
     const { issuer, ca, threads, log } = options
@@ -78,7 +85,7 @@ export class Term {
     const synchronous = () => this.#watch.synchronous
     const server = () => grant().server
     const box = this.#box
-    this.#wal = new WalKeeper({ source, catalog, box, server, settings: live, threads, synchronous, age, log })
+    this.#wal = new WalKeeper({ source, catalog, box, server, settings: live, threads, synchronous, age, held, log })
     this.#watch = new SynchronousWatch(catalog, this.#wal)
     this.#position = new PositionWatch(catalog, session, this.#wal)
     this.#archive = new ArchiveSocket({
@@ -97,14 +104,19 @@ export class Term {
   /**
    * Takes over the catalog: what a dead worker left running goes back to the queue. The lock must be held.
    *
-   * `age` outlives terms: when the server restarts, what waited goes on waiting.
+   * `memory` outlives terms: when the server restarts, or another takes over, what waited goes on waiting.
    */
-  static async begin(options: WorkerOptions, servers: Servers, age: WalAge, ending: AbortController): Promise<Term> {
+  static async begin(
+    options: WorkerOptions,
+    servers: Servers,
+    memory: WalMemory,
+    ending: AbortController,
+  ): Promise<Term> {
     const { catalog } = servers
     const waitsSince = await catalog.atRiskSince()
-    if (waitsSince) age.startsWith(waitsSince)
+    if (waitsSince) memory.age.startsWith(waitsSince)
     const requeued = await catalog.startWorker(version)
-    const term = new Term(options, servers, await catalog.settings(), age, ending)
+    const term = new Term(options, servers, await catalog.settings(), memory, ending)
     await term.#grants.load()
     options.log.info({ version, requeued }, 'the worker has begun')
     return term

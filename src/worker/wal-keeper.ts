@@ -12,7 +12,7 @@ import { AtRiskReport } from './at-risk-report.js'
 import { Backoff } from './backoff.js'
 import { BOX_TROUBLE, KeepLimit } from './keep-limit.js'
 import { RowsSlot } from './rows-slot.js'
-import { SegmentRecorder } from './segment-recorder.js'
+import { SegmentRecorder, type HeldSegments } from './segment-recorder.js'
 import { SlotReadiness } from './slot-readiness.js'
 import type { Source } from './source.js'
 import { StoredPosition } from './stored-position.js'
@@ -36,6 +36,8 @@ export interface WalKeeperOptions {
   synchronous: () => boolean
   /** since when WAL waits; outlives the keeper */
   age: WalAge
+  /** stored segments without a row; outlives the keeper */
+  held: HeldSegments
   log: Logger
 }
 
@@ -78,8 +80,8 @@ export class WalKeeper {
   #boxTrouble = false
 
   constructor(readonly options: WalKeeperOptions) {
-    const { catalog, source, settings, log } = options
-    this.recorder = new SegmentRecorder(catalog)
+    const { catalog, held, source, settings, log } = options
+    this.recorder = new SegmentRecorder(catalog, held)
     this.atRisk = new AtRiskReport(catalog)
     this.rowsSlot = new RowsSlot(source, () => settings().slot, log)
     this.streamed = new StreamedSegments(this.position, this.recorder)

@@ -68,7 +68,7 @@ export class WalSession {
     const { options, recorder } = this.keeper
     const { systemIdentifier, timeline } = this.#server
     this.#home = { server: options.server(), systemIdentifier }
-    recorder.systemIdentifier = systemIdentifier
+    recorder.held.systemIdentifier = systemIdentifier
     await this.#storeTimelineFiles(signal)
     // On a timeline that the catalog did not know, only its history tells where it left the stored WAL.
     if (loss && timeline > 1) await recordLoss(this.keeper, systemIdentifier, loss)

@@ -5,7 +5,8 @@ import { asPostboxError } from '../errors.js'
 import { WalAge } from '../source/wal-age.js'
 import { Backoff } from './backoff.js'
 import { Source } from './source.js'
-import { Term, type WorkerOptions } from './term.js'
+import { HeldSegments } from './segment-recorder.js'
+import { Term, type WalMemory, type WorkerOptions } from './term.js'
 
 /**
  * The worker: one term after another, each as long as its session with the database holds.
@@ -14,11 +15,11 @@ import { Term, type WorkerOptions } from './term.js'
  */
 export async function runWorker(options: WorkerOptions, signal: AbortSignal): Promise<void> {
   const backoff = new Backoff(500, 15_000)
-  const age = new WalAge()
+  const memory = { age: new WalAge(), held: new HeldSegments() }
   let everStarted = false
   while (!signal.aborted) {
     try {
-      await runTerm(options, signal, age, () => {
+      await runTerm(options, signal, memory, () => {
         everStarted = true
         backoff.reset()
       })
@@ -33,7 +34,12 @@ export async function runWorker(options: WorkerOptions, signal: AbortSignal): Pr
 }
 
 /** One term: from taking the worker lock to losing it. Throws what ended it, unless that was `signal`. */
-async function runTerm(options: WorkerOptions, signal: AbortSignal, age: WalAge, onStarted: () => void): Promise<void> {
+async function runTerm(
+  options: WorkerOptions,
+  signal: AbortSignal,
+  memory: WalMemory,
+  onStarted: () => void,
+): Promise<void> {
   const { databaseUrls, sourceUrls, log } = options
   const databaseUrl = await findPrimary(databaseUrls, (text) => {
     log.warn(text)
@@ -54,7 +60,7 @@ async function runTerm(options: WorkerOptions, signal: AbortSignal, age: WalAge,
     await using catalog = await openCatalog(databaseUrl)
     const source = new Source(catalog, databaseUrl, sourceUrls, log)
     await source.checkBegin()
-    term = await Term.begin(options, { databaseUrl, session, catalog, source }, age, ending)
+    term = await Term.begin(options, { databaseUrl, session, catalog, source }, memory, ending)
     onStarted()
     await term.run(termSignal)
     if (!signal.aborted) termSignal.throwIfAborted()

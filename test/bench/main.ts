@@ -3,6 +3,7 @@ import { parseArgs } from 'node:util'
 import { benchArchive } from './archive.js'
 import { benchBase } from './base.js'
 import { benchContention } from './contention.js'
+import { benchReplay } from './replay.js'
 import { benchSync } from './sync.js'
 import { benchWal } from './wal.js'
 import { writeReport, type BenchResult } from './report.js'
@@ -18,6 +19,7 @@ const benches: Record<string, (options: BenchOptions) => Promise<BenchResult>> =
   wal: benchWal,
   sync: benchSync,
   contention: benchContention,
+  replay: benchReplay,
 }
 
 /** `npm run bench -- NAME [--runs N] [--gigabytes N] [--json]`: prints ratios against the peer of the same run. */

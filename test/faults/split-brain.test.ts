@@ -126,7 +126,7 @@ describe('two servers that go on from one data directory under one name', () => 
     const [one, two] = [await recovered(...common), await recovered(...common, '--follow', partings[0]!.keys[1]!)]
     expect([one, two].sort()).toEqual([all('first'), all('other')])
     expect(name).toBe(parseSegmentKey(partings[0]!.keys[0]!)!.name)
-  })
+  }, 240_000)
 
   test('are told apart in a segment that neither has finished', async () => {
     for (let n = 1; n <= 3; n++) {
