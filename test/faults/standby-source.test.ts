@@ -8,6 +8,7 @@ import { checkOf } from './observe.js'
 import { startPlainly } from './plain-restore.js'
 import { showLogOfFailures } from './show-log.js'
 import { StandbyPair } from './standby-pair.js'
+import { until } from '../sandbox/until.js'
 
 describe.each([18, 15] as const)('a worker that reads from a standby of Postgres %i', (version) => {
   let pair: StandbyPair
@@ -26,6 +27,7 @@ describe.each([18, 15] as const)('a worker that reads from a standby of Postgres
 
   test('makes its slot there and none on the primary', async () => {
     const slots = 'select slot_name, active from pg_replication_slots'
+    await until('the slot is read', async () => (await pair.standby.query<{ active: boolean }>(slots))[0]?.active)
     expect(await pair.standby.query(slots)).toEqual([{ slot_name: 'postbox', active: true }])
     expect(await pair.primary.query(slots)).toEqual([])
   })
