@@ -123,11 +123,12 @@ describe.concurrent('a server that nobody writes to', () => {
       await backedUp.backUp()
       await settled(backedUp, 4, ['xid', 'requests'])
       for (const name of ['wal_delay', 'slot']) expect(await checkOf(backedUp, name)).toMatchObject({ state: 'ok' })
+      // Postgres's own records still end a segment now and then; each is stored too.
       await until('nothing is at risk', async () => {
-        const [row] = await backedUp.postgres.query<{ none: boolean }>(
-          'select bytes_at_risk = 0 as none from backup.status',
+        const [row] = await backedUp.postgres.query<{ bytes_at_risk: string }>(
+          'select bytes_at_risk from backup.status',
         )
-        return row!.none
+        return row!.bytes_at_risk === '0'
       })
       expect(await disagreements(backedUp)).toEqual([])
     }))

@@ -2,13 +2,13 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { parseManifestKey } from '../../src/box/key-names.js'
 import { diffSnapshots, snapshotRows } from '../sandbox/compare.js'
 import { Restores } from '../sandbox/restored.js'
-import { until } from '../sandbox/until.js'
 import { startWorkload } from '../sandbox/workload.js'
 import { disagreements, storedManifests } from './agreement.js'
 import { checkOf } from './observe.js'
 import { startPlainly } from './plain-restore.js'
 import { showLogOfFailures } from './show-log.js'
 import { StandbyPair } from './standby-pair.js'
+import { until } from '../sandbox/until.js'
 
 describe.each([18, 15] as const)('a worker that reads from a standby of Postgres %i', (version) => {
   let pair: StandbyPair
@@ -26,11 +26,10 @@ describe.each([18, 15] as const)('a worker that reads from a standby of Postgres
   showLogOfFailures(() => pair.server)
 
   test('makes its slot there and none on the primary', async () => {
-    await until('it reads from the slot', async () => {
-      const slots = await pair.standby.query(`select slot_name from pg_replication_slots where active`)
-      return slots.some(({ slot_name }) => slot_name === 'postbox')
-    })
-    expect(await pair.primary.query('select slot_name from pg_replication_slots')).toEqual([])
+    const slots = 'select slot_name, active from pg_replication_slots'
+    await until('the slot is read', async () => (await pair.standby.query<{ active: boolean }>(slots))[0]?.active)
+    expect(await pair.standby.query(slots)).toEqual([{ slot_name: 'postbox', active: true }])
+    expect(await pair.primary.query(slots)).toEqual([])
   })
 
   test('backs up what restores to the rows of the primary, under load', async () => {
