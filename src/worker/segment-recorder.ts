@@ -17,6 +17,8 @@ export class HeldSegments {
 /** Writes the rows of stored segments, so that an idle database settles (own-transactions.ts). */
 export class SegmentRecorder {
   readonly #own = new OwnTransactions()
+  /** what was held for the catalog before this one, until it was looked at */
+  #inherited: readonly StoredSegment[]
 
   /** called when what was held has its rows */
   onRecorded: () => void = () => undefined
@@ -24,7 +26,9 @@ export class SegmentRecorder {
   constructor(
     readonly catalog: Catalog,
     readonly held: HeldSegments,
-  ) {}
+  ) {
+    this.#inherited = [...held.segments]
+  }
 
   wroteAllOf(segment: Buffer): boolean {
     return this.#own.wroteAllOf(segment)
@@ -50,12 +54,30 @@ export class SegmentRecorder {
 
   /** Writes what is held now; nothing happens when nothing is. */
   async recordHeld(): Promise<void> {
+    if (this.#inherited.length > 0) await this.#forgetDetached()
     const segments = [...this.held.segments]
     if (segments.length === 0) return
     this.#own.add(await this.catalog.recordSegments(this.held.systemIdentifier, segments.map(toRow)))
     // Others may have come meanwhile, or these may be recorded already: the same row twice is one.
     this.held.segments = this.held.segments.filter((one) => !segments.includes(one))
     this.onRecorded()
+  }
+
+  /**
+   * Lets go of what was inherited and does not go on from where the rows end: a server took over that never heard of the
+   * rows between.
+   *
+   * Rows behind a hole would show a gap where none is. The segments are in the box as those between are; what of all that
+   * happened on this server, too, comes again from there.
+   */
+  async #forgetDetached(): Promise<void> {
+    const inherited = this.#inherited
+    const { timeline, start } = inherited[0]!.segment
+    const rowsEnd = await this.catalog.walCoveredTo(this.held.systemIdentifier, timeline)
+    if (rowsEnd !== null && rowsEnd < start) {
+      this.held.segments = this.held.segments.filter((one) => !inherited.includes(one))
+    }
+    this.#inherited = []
   }
 }
 
