@@ -26,10 +26,10 @@ describe.each([18, 15] as const)('a worker that reads from a standby of Postgres
   showLogOfFailures(() => pair.server)
 
   test('makes its slot there and none on the primary', async () => {
-    const slots = 'select slot_name, active from pg_replication_slots'
-    await until('the slot is read', async () => (await pair.standby.query<{ active: boolean }>(slots))[0]?.active)
-    expect(await pair.standby.query(slots)).toEqual([{ slot_name: 'postbox', active: true }])
-    expect(await pair.primary.query(slots)).toEqual([])
+    const read = "select from pg_replication_slots where slot_name = 'postbox' and active"
+    await until('the slot is read', async () => (await pair.standby.query(read)).length === 1)
+    // Nor the one that keeps segments which have no row.
+    expect(await pair.primary.query('select slot_name from pg_replication_slots')).toEqual([])
   })
 
   test('backs up what restores to the rows of the primary, under load', async () => {
