@@ -48,7 +48,9 @@ export class WalReceiver implements Copy {
     const { timeline, segmentBytes } = this.options
     const start = segmentStart(this.received, segmentBytes)
     if (!this.#segment || this.#serverEnd >= start + BigInt(segmentBytes)) return null
-    return { segment: { timeline, start }, bytes: this.#segment.subarray(0, Number(this.received - start)) }
+    const bytes = this.#segment.subarray(0, Number(this.received - start))
+    this.#hash(bytes.length)
+    return { segment: { timeline, start }, bytes, sha256: this.#sha256.copy().digest() }
   }
 
   begin(): void {

@@ -33,6 +33,8 @@ export interface UnfinishedSegment {
   segment: Segment
   /** what has come of it so far; a view that goes on to be written behind its end, and is reused when it is whole */
   bytes: Buffer
+  /** of these bytes */
+  sha256: Buffer
 }
 
 /** WAL that is not stored. */

@@ -1,4 +1,3 @@
-import { createHash, type Hash } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Box } from '../box/box.js'
 import { tailKey, type Home, type Previous } from '../box/key-names.js'
@@ -40,8 +39,6 @@ export class TailPoster {
   readonly #pace = new TailPace()
   /** where the last tail ended */
   #postedTo: Lsn = 0n
-  /** of the segment under way, up to there */
-  #hash: Hash = createHash('sha256')
 
   constructor(readonly options: TailPosterOptions) {}
 
@@ -70,7 +67,7 @@ export class TailPoster {
     const { segment, bytes } = unfinished
     const to = segment.start + BigInt(bytes.length)
     const from = this.#postedTo > segment.start ? this.#postedTo : segment.start
-    return to > from ? { segment, bytes, from, to, raw: bytes.subarray(Number(from - segment.start)) } : null
+    return to > from ? { ...unfinished, from, to, raw: bytes.subarray(Number(from - segment.start)) } : null
   }
 
   async #post(signal: AbortSignal): Promise<void> {
@@ -78,12 +75,10 @@ export class TailPoster {
     // The segment may have become whole meanwhile.
     if (!next) return
     const { home, segmentBytes, box, compressionLevel, inspect, previous, onStored } = this.options
-    const { segment, from, to } = next
+    const { segment, from, to, sha256 } = next
     inspect(next.bytes)
     // The buffer is reused as soon as the segment is whole.
     const raw = Buffer.from(next.raw)
-    if (from === segment.start) this.#hash = createHash('sha256')
-    const sha256 = this.#hash.update(raw).copy().digest()
     const key = tailKey(home, segment, segmentBytes, { from, to }, sha256, previous(segment.start))
     const chunks = await compressFrames(raw, compressionLevel(), FRAME_BYTES)
     await box.post({ ...createPart(key, chunks, 'application/zstd'), urgent: true }, signal)
