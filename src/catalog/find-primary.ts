@@ -6,6 +6,7 @@ import { catalogError } from './catalog-error.js'
 import { sessionConfig } from './driver.js'
 import { endClient } from './end-client.js'
 import { BigIntText, NumberText } from './row-values.js'
+import { TIMELINE_NOW } from './wal.js'
 
 const Answer = z.object({
   system_identifier: BigIntText,
@@ -48,10 +49,7 @@ async function ask(url: Secret): Promise<Candidate> {
   try {
     await client.connect()
     const { rows } = await client.query(`
-      select c.system_identifier::text,
-             case when not pg_catalog.pg_is_in_recovery() then
-                 ('x' || left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 8))::bit(32)::bigint::text
-             end as timeline
+      select c.system_identifier::text, ${TIMELINE_NOW.sql} as timeline
       from pg_catalog.pg_control_system() c`)
     return { url, address, answer: Answer.parse(rows[0]) }
   } catch (thrown) {

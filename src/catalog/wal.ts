@@ -112,9 +112,9 @@ export async function isSynchronous(pool: CatalogPool, applicationName: string):
 }
 
 /** Timeline on which a primary writes now; null on a standby. */
-const TIMELINE_NOW = sql.fragment`
-  case when not pg_is_in_recovery() then
-    ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::bigint::text
+export const TIMELINE_NOW = sql.fragment`
+  case when not pg_catalog.pg_is_in_recovery() then
+    ('x' || left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 8))::bit(32)::bigint::text
   end`
 
 const WalIdentity = z.object({
