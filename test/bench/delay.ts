@@ -32,13 +32,15 @@ export function watchDelay(postgres: SandboxPostgres): () => Promise<Delay> {
   const watching = (async () => {
     const session = await postgres.connect()
     while (!over || open.length > 0) {
+      // Before the question and after the answer: a delay is never shown shorter than it was.
+      const askedMs = performance.now()
       const { rows } = await session.query<{ written: string; stored: string }>(
         `select (pg_current_wal_flush_lsn() - '0/0')::text written, (max(flush_lsn) - '0/0')::text stored
-         from pg_stat_replication`,
+         from pg_stat_replication where application_name = 'postbox'`,
       )
       const now = performance.now()
       while (open.length > 0 && open[0]!.lsn <= BigInt(rows[0]!.stored)) delays.push(now - open.shift()!.atMs)
-      if (!over) open.push({ lsn: BigInt(rows[0]!.written), atMs: now })
+      if (!over) open.push({ lsn: BigInt(rows[0]!.written), atMs: askedMs })
       await delay(EVERY_MS)
     }
     await session.end()
