@@ -1,7 +1,8 @@
-import { chmod, mkdir, rm, symlink, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { parseSegmentKey } from '../../src/box/key-names.js'
-import { parseManifest } from '../../src/box/manifest.js'
+import { createHash } from 'node:crypto'
+import { parseSegmentKey, parseTailKey, sha12, tailsPrefix } from '../../src/box/key-names.js'
+import { parseManifest, type Manifest } from '../../src/box/manifest.js'
 import { verifyBackupManifest } from '../sandbox/backup-manifest.js'
 import { sandboxOwned, scratchDir, startFromDataDir, type SandboxPostgres } from '../sandbox/postgres.js'
 import { run } from '../sandbox/run.js'
@@ -9,7 +10,8 @@ import type { Bucket } from '../sandbox/s3/store.js'
 import { until } from '../sandbox/until.js'
 
 /**
- * Restores one base backup and all WAL with `zstd`, `tar` and `pg_ctl` alone, and starts it. The caller removes it.
+ * Restores one base backup and all WAL, tails too, with `zstd`, `tar` and `pg_ctl` alone, and starts it. The caller
+ * removes it.
  *
  * Throws when a file differs from Postgres's own manifest, or recovery fails.
  */
@@ -19,8 +21,8 @@ export async function startPlainly(bucket: Bucket, manifestKey: string): Promise
   const dataDir = await sandboxOwned(join(home, 'data'))
   for (const { tablespace, parts } of manifest.archives) {
     const directory = tablespace === 'base' ? dataDir : await sandboxOwned(join(home, tablespace))
-    const stored = Buffer.concat(parts.map(({ key }) => bucket.get(key)))
-    await unpack(stored, join(home, `${tablespace}.tar.zst`), directory)
+    const whole = Buffer.concat(parts.map(({ key }) => bucket.get(key)))
+    await unpack(whole, join(home, `${tablespace}.tar.zst`), directory)
     if (tablespace === 'base') continue
     await mkdir(join(dataDir, 'pg_tblspc'), { recursive: true })
     await symlink(directory, join(dataDir, 'pg_tblspc', tablespace))
@@ -32,10 +34,14 @@ export async function startPlainly(bucket: Bucket, manifestKey: string): Promise
   // The map of the lost server names directories that are still there: ours are linked already.
   if (manifest.tablespace_map !== null) await run('rm', [join(dataDir, 'tablespace_map')])
   const wal = await sandboxOwned(join(home, 'wal'))
+  const stored = new Set<string>()
   for (const key of bucket.keys()) {
     const segment = parseSegmentKey(key)
-    if (segment) await writeUnpacked(bucket.get(key), join(wal, segment.name))
+    if (!segment) continue
+    stored.add(segment.name)
+    await writeUnpacked(bucket.get(key), join(wal, segment.name))
   }
+  await joinTails(bucket, manifest, stored, wal)
   // A backup of a standby holds what made it one.
   await rm(join(dataDir, 'standby.signal'), { force: true })
   await writeFile(join(dataDir, 'recovery.signal'), '')
@@ -49,6 +55,29 @@ export async function startPlainly(bucket: Bucket, manifestKey: string): Promise
   return restored
 }
 
+/** Makes segments of the tails of those that are not stored whole, as RESTORE.md says: joined by their marks, then zeros. */
+async function joinTails(bucket: Bucket, manifest: Manifest, stored: Set<string>, wal: string): Promise<void> {
+  const pieces = join(wal, 'pieces')
+  const joined = new Map<string, Buffer>()
+  for (const key of bucket.keys(
+    tailsPrefix({ server: manifest.server, systemIdentifier: manifest.system_identifier }),
+  )) {
+    const { name, from, to, sha12: mark } = parseTailKey(key)!
+    if (stored.has(name)) continue
+    const before = joined.get(name) ?? Buffer.alloc(0)
+    const [begin, end] = [from, to].map((lsn) => Number(lsn % BigInt(manifest.wal_segment_bytes)))
+    // A segment's last tail ends where the next one begins.
+    if (begin! > before.length || (end !== 0 && end! <= before.length)) continue
+    await writeUnpacked(bucket.get(key), pieces)
+    const longer = Buffer.concat([before.subarray(0, begin), await readFile(pieces)])
+    if (sha12(createHash('sha256').update(longer).digest()) === mark) joined.set(name, longer)
+  }
+  for (const [name, bytes] of joined) {
+    const rest = Buffer.alloc(manifest.wal_segment_bytes - bytes.length)
+    await writeFile(join(wal, name), Buffer.concat([bytes, rest]), { mode: 0o644 })
+  }
+}
+
 async function unpack(stored: Buffer, file: string, directory: string): Promise<void> {
   await writeFile(file, stored)
   await chmod(file, 0o644)
@@ -57,6 +86,6 @@ async function unpack(stored: Buffer, file: string, directory: string): Promise<
 
 async function writeUnpacked(stored: Buffer, file: string): Promise<void> {
   await writeFile(`${file}.zst`, stored)
-  await run('zstd', ['-dq', '--rm', `${file}.zst`, '-o', file])
+  await run('zstd', ['-dqf', '--rm', `${file}.zst`, '-o', file])
   await chmod(file, 0o644)
 }

@@ -3,8 +3,9 @@ import { afterEach, expect, test } from 'vitest'
 import { BackedUpServer } from '../sandbox/backed-up-server.js'
 import { Restores } from '../sandbox/restored.js'
 import { until } from '../sandbox/until.js'
-import { missingRows, startWorkload, type Acknowledged } from '../sandbox/workload.js'
+import { missingRows, startWorkload } from '../sandbox/workload.js'
 import { disagreements } from './agreement.js'
+import { durableRows } from './durable-rows.js'
 
 const KILLS = 100
 /** Long enough to get into any step of the work, short enough to hit each of them. */
@@ -20,20 +21,6 @@ afterEach(async () => {
 /** The bucket of every BackedUpServer. */
 const restore = () => (restores = new Restores(backedUp.s3, 'backups')).recover()
 
-/** Commits that were reported as durable: their end lies before what the server has been told is flushed. */
-async function durable(acknowledged: readonly Acknowledged[]): Promise<Acknowledged[]> {
-  const [row] = await backedUp.postgres.query<{ flushed: string | null }>(
-    `select coalesce((select max(flush_lsn) from pg_stat_replication where application_name = 'postbox'),
-                     (select restart_lsn from pg_replication_slots where slot_name = 'postbox'))::text flushed`,
-  )
-  const kept = await backedUp.postgres.query<{ lsn: string }>(
-    'select lsn::text from unnest($1::pg_lsn[]) lsn where lsn <= $2::pg_lsn',
-    [acknowledged.map(({ lsn }) => lsn), row!.flushed],
-  )
-  const lsns = new Set(kept.map(({ lsn }) => lsn))
-  return acknowledged.filter(({ lsn }) => lsns.has(lsn))
-}
-
 test(`a worker that is killed ${KILLS} times at random under load loses nothing that was reported as durable`, async () => {
   backedUp = await BackedUpServer.start()
   const workload = await startWorkload(backedUp.postgres)
@@ -47,7 +34,7 @@ test(`a worker that is killed ${KILLS} times at random under load loses nothing 
   }
   await backedUp.backUp('after all')
   expect(await disagreements(backedUp)).toEqual([])
-  const safe = await durable([...workload.acknowledged])
+  const safe = await durableRows(backedUp, workload.acknowledged)
   expect(safe.length).toBeGreaterThan(100)
   await backedUp.postgres.kill9()
   await backedUp.worker.kill9()
