@@ -3,37 +3,13 @@ import { parseManifestKey } from '../../src/box/key-names.js'
 import { BackedUpServer } from '../sandbox/backed-up-server.js'
 import { diffSnapshots, snapshotRows } from '../sandbox/compare.js'
 import { Restores } from '../sandbox/restored.js'
-import { CuttingProxy, type Cut, type CutPost } from '../sandbox/s3/cutting-proxy.js'
-import type { PostedForm } from '../sandbox/s3/posted-form.js'
+import { CUTS, CuttingProxy, type CutPost } from '../sandbox/s3/cutting-proxy.js'
 import { until } from '../sandbox/until.js'
 import { missingRows, startWorkload, type Workload } from '../sandbox/workload.js'
 import { disagreements } from './agreement.js'
 import { writeNoise } from './observe.js'
 import { startPlainly } from './plain-restore.js'
 import { showLogOfFailures } from './show-log.js'
-
-const at = (bytes: (form: PostedForm) => number): Cut => ({ in: 'body', at: bytes })
-
-/** From the first byte of a post to the last one of its answer. */
-const CUTS: readonly Cut[] = [
-  at(() => 1),
-  at(({ keyAt }) => keyAt + 5),
-  at(({ policyAt }) => policyAt + 100),
-  at(({ boundaryAt }) => boundaryAt + 3),
-  at(({ fileAt }) => fileAt),
-  at(({ fileAt }) => fileAt + 1),
-  at(({ fileAt, fileEnd }) => Math.floor((fileAt + fileEnd) / 2)),
-  at(({ fileEnd }) => fileEnd - 1),
-  at(({ fileEnd }) => fileEnd),
-  at(({ fileEnd }) => fileEnd + 10),
-  at(({ bytes }) => bytes - 1),
-  // The client has sent all of it, and the box has not stored.
-  { in: 'body', at: ({ bytes }) => bytes - 1, takesAll: true },
-  { in: 'answer', at: 0 },
-  { in: 'answer', at: 9 },
-  // In the middle of the answer's XML.
-  { in: 'answer', at: 560 },
-]
 
 let backedUp: BackedUpServer
 let proxy: CuttingProxy

@@ -6,8 +6,30 @@ import { readPostedForm, type PostedForm } from './posted-form.js'
 export type Cut =
   /** after so many bytes of the body, the only ones that reach the box; `takesAll`: when the client has sent the rest */
   | { in: 'body'; at: (form: PostedForm) => number; takesAll?: true }
-  /** after so many bytes of the answer: the object is stored */
-  | { in: 'answer'; at: number }
+  /** after so many bytes of the answer, or of its XML: the object is stored */
+  | { in: 'answer'; at: number; of?: 'xml' }
+
+const at = (bytes: (form: PostedForm) => number): Cut => ({ in: 'body', at: bytes })
+
+/** From the first byte of a post to the last one of its answer. */
+export const CUTS: readonly Cut[] = [
+  at(() => 1),
+  at(({ keyAt }) => keyAt + 5),
+  at(({ policyAt }) => policyAt + 100),
+  at(({ boundaryAt }) => boundaryAt + 3),
+  at(({ fileAt }) => fileAt),
+  at(({ fileAt }) => fileAt + 1),
+  at(({ fileAt, fileEnd }) => Math.floor((fileAt + fileEnd) / 2)),
+  at(({ fileEnd }) => fileEnd - 1),
+  at(({ fileEnd }) => fileEnd),
+  at(({ fileEnd }) => fileEnd + 10),
+  at(({ bytes }) => bytes - 1),
+  // The client has sent all of it, and the box has not stored.
+  { in: 'body', at: ({ bytes }) => bytes - 1, takesAll: true },
+  { in: 'answer', at: 0 },
+  { in: 'answer', at: 9 },
+  { in: 'answer', at: 60, of: 'xml' },
+]
 
 /** Which posts are cut: each takes the next of the cuts, until none is left. */
 export interface CutPlan {
@@ -23,7 +45,7 @@ export interface CutPost {
   cut: Cut
 }
 
-/** A way to a local S3 that ends connections at an exact byte, by turns with RST and with FIN. */
+/** A way to an S3 that ends connections at an exact byte, by turns with RST and with FIN. */
 export class CuttingProxy {
   readonly #plans: (CutPlan & { done: CutPost[] })[] = []
   readonly #sockets = new Set<Socket>()
@@ -102,16 +124,19 @@ export class CuttingProxy {
         sent = 0
       }
     })
-    let answered = 0
+    let answer = Buffer.alloc(0)
     box.on('data', (chunk: Buffer) => {
       if (cut?.in !== 'answer') {
         client.write(chunk)
         return
       }
-      const left = cut.at - answered
-      answered += chunk.length
-      if (left > 0) client.write(chunk.subarray(0, left))
-      if (answered >= cut.at) this.#end(client)
+      answer = Buffer.concat([answer, chunk])
+      const headEnd = answer.indexOf('\r\n\r\n')
+      if (cut.of === 'xml' && headEnd < 0) return
+      const limit = cut.at + (cut.of === 'xml' ? headEnd + 4 : 0)
+      if (answer.length < limit) return
+      if (limit > 0) client.write(answer.subarray(0, limit))
+      this.#end(client)
     })
   }
 
