@@ -8,7 +8,7 @@ grant usage on schema backup to backup_operator, backup_monitor, backup_worker;
 
 -- Views, for all three.
 grant select on
-    backup.jobs, backup.base_backups, backup.objects, backup.wal_coverage, backup.wal_gaps, backup.recovery_windows,
+    backup.jobs, backup.base_backups, backup.dumps, backup.objects, backup.wal_coverage, backup.wal_gaps, backup.recovery_windows,
     backup.grants, backup.settings, backup.status, backup.checks
 to backup_operator, backup_monitor, backup_worker;
 
@@ -28,7 +28,8 @@ to backup_operator, backup_monitor, backup_worker;
 grant execute on function backup.can_restore_to(timestamptz) to backup_operator, backup_monitor;
 grant execute on procedure backup.wait(bigint, interval) to backup_operator, backup_monitor;
 grant execute on function
-    backup.configure(text, text), backup.start_base(text, text), backup.cancel(bigint)
+    backup.configure(text, text), backup.start_base(text, text), backup.cancel(bigint),
+    backup.start_dump(regclass[], text[], text, jsonb)
 to backup_operator;
 grant execute on function backup.install_grant(jsonb) to backup_operator, backup_worker;
 
@@ -42,6 +43,6 @@ grant execute on function
     backup._knows_segment(bigint, integer, pg_lsn, bytea), backup._knows_timeline(bigint, integer, text),
     backup._covers_wal(bigint, integer, pg_lsn, pg_lsn), backup._is_synchronous(text),
     backup._record_gap(bigint, integer, pg_lsn, text, boolean),
-    backup._finish_base(bigint, jsonb), backup._previous_manifest(bigint),
+    backup._finish_base(bigint, jsonb), backup._finish_dump(bigint, jsonb), backup._previous_manifest(bigint),
     backup._grant()
 to backup_worker;

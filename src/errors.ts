@@ -21,6 +21,10 @@ const retryableByCode = {
   replication_failed: true,
   wal_invalid: false,
   data_damaged: false,
+  dump_failed: true,
+  dump_refused: false,
+  dump_tool_missing: false,
+  dump_too_long: false,
   // grants
   grant_missing: true,
   grant_invalid: false,

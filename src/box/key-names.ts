@@ -36,6 +36,39 @@ export function manifestKey(home: Home, backupId: string, stored: Buffer): strin
   return `${backupPrefix(home, backupId)}manifest-${sha12(stored)}.json`
 }
 
+export const dumpPrefix = (home: Home, dumpId: string): string => `${homePrefix(home)}dump/${dumpId}/`
+
+/** A name in a key: all but letters, digits, dots, underscores and hyphens percent-encoded, byte by byte. */
+function safeName(name: string): string {
+  const encode = (char: string) =>
+    [...Buffer.from(char)].map((byte) => `%${byte.toString(16).toUpperCase().padStart(2, '0')}`).join('')
+  return name.replace(/[^A-Za-z0-9_-]/gu, encode)
+}
+
+/** Rows of a table: part `index` of its slice `slice`. */
+export function dumpPartKey(
+  home: Home,
+  dumpId: string,
+  table: { schema: string; name: string },
+  slice: number,
+  index: number,
+  stored: Buffer,
+): string {
+  const place = `${String(slice).padStart(6, '0')}.${String(index).padStart(6, '0')}`
+  const folder = `${safeName(table.schema)}.${safeName(table.name)}`
+  return `${dumpPrefix(home, dumpId)}data/${folder}/${place}-${sha12(stored)}.copy.zst`
+}
+
+/** SQL of one section: part `index` of what pg_dump printed. */
+export function dumpSqlKey(home: Home, dumpId: string, section: string, index: number, stored: Buffer): string {
+  return `${dumpPrefix(home, dumpId)}${section}/${String(index).padStart(6, '0')}-${sha12(stored)}.sql.zst`
+}
+
+/** The commit of a dump. */
+export function dumpManifestKey(home: Home, dumpId: string, stored: Buffer): string {
+  return `${dumpPrefix(home, dumpId)}manifest-${sha12(stored)}.json`
+}
+
 /** `raw` is the SHA-256 of the uncompressed segment. */
 export function segmentKey(home: Home, segment: Segment, segmentBytes: number, raw: Buffer): string {
   return `${timelinePrefix(home, segment.timeline)}${segmentName(segment, segmentBytes)}-${sha12(raw)}.zst`

@@ -2,7 +2,7 @@ import { z } from 'zod'
 import { PostboxError } from '../errors.js'
 
 /** One stored part of an archive of the backup. */
-const PartEntry = z.object({
+export const PartEntry = z.object({
   key: z.string(),
   /** stored bytes */
   bytes: z.number().int().positive(),

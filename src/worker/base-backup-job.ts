@@ -6,7 +6,7 @@ import { formatBackupId, manifestKey, type Home } from '../box/key-names.js'
 import { formatManifest, type Manifest } from '../box/manifest.js'
 import { createPart } from '../box/part.js'
 import { restoreNote } from '../box/restore-note.js'
-import type { Catalog, ClaimedJob, StoredObject } from '../catalog/catalog.js'
+import type { BaseJob, Catalog, StoredObject } from '../catalog/catalog.js'
 import type { Settings } from '../catalog/settings.js'
 import { PostboxError } from '../errors.js'
 import type { Secret } from '../secret.js'
@@ -51,7 +51,7 @@ const APPLICATION_NAME = 'postbox base backup'
 
 /** One backup under way: who it is. */
 interface Backup {
-  job: ClaimedJob
+  job: BaseJob
   home: Home
   backupId: string
   startedAt: Date
@@ -63,7 +63,7 @@ interface Backup {
  * that commits it. A run that ends early leaves parts that no manifest names.
  */
 export async function runBaseBackup(
-  job: ClaimedJob,
+  job: BaseJob,
   context: BaseBackupContext,
   progress: JobProgress,
   { signal, workerSignal }: JobSignals,
@@ -111,7 +111,7 @@ export async function runBaseBackup(
 
 async function postRestoreNote(
   { box, catalog }: BaseBackupContext,
-  job: ClaimedJob,
+  job: BaseJob,
   server: string,
   signal: AbortSignal,
 ): Promise<void> {
@@ -155,13 +155,13 @@ async function copy(
 }
 
 /** The grant may allow less than what was configured, and no frame may be larger than a part. */
-function partSizes(settings: Settings, { max_part_bytes }: Grant): { partBytes: number; frameBytes: number } {
+export function partSizes(settings: Settings, { max_part_bytes }: Grant): { partBytes: number; frameBytes: number } {
   const partBytes = Math.min(settings.part_bytes, max_part_bytes)
   const frameBytes = frameBytesFor(partBytes)
   if (frameBytes !== null) return { partBytes, frameBytes }
   throw new PostboxError(
     'part_too_large',
-    `the grant allows objects of ${max_part_bytes} bytes, which is too little for a part of a base backup`,
+    `the grant allows objects of ${max_part_bytes} bytes, which is too little for a part`,
     'Sign grants with --max-part-bytes 1MiB or more.',
   )
 }

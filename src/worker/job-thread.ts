@@ -6,6 +6,7 @@ import { asPostboxError } from '../errors.js'
 import { createLog } from '../log.js'
 import { Secret } from '../secret.js'
 import { runBaseBackup } from './base-backup-job.js'
+import { runDump } from './dump-job.js'
 import { jobCanceled } from './job-canceled.js'
 import { JobProgress } from './job-progress.js'
 import { openBox } from './open-box.js'
@@ -90,7 +91,9 @@ async function run(): Promise<void> {
   const { settings, threads, job } = data
   const context = { databaseUrl, catalog, box, grant: () => grant, settings, wal, threads, log }
   try {
-    await runBaseBackup(job, context, progress, { signal, workerSignal })
+    const signals = { signal, workerSignal }
+    if (job.kind === 'base') await runBaseBackup(job, context, progress, signals)
+    else await runDump(job, context, progress, signals)
   } finally {
     await progress.stop()
   }
