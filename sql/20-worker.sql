@@ -54,6 +54,7 @@ create or replace function backup._start_worker(
 as $$
 declare
     requeued integer;
+    risk record;
 begin
     if nullif(version, '') is null then
         raise exception using 
@@ -76,9 +77,13 @@ begin
     where j.state = 'running';
     get diagnostics requeued = row_count;
 
-    insert into backup._worker as w (version, started_at) values (_start_worker.version, now())
+    select r.durable_lsn, r.since into risk from backup._at_risk() r;
+    -- What waits gets no younger by a new worker, which has not seen it come.
+    insert into backup._worker as w (version, started_at, at_risk_from, at_risk_since)
+    values (_start_worker.version, now(), case when risk.since is not null then risk.durable_lsn end, risk.since)
     on conflict on constraint worker_pk do update
-    set version = excluded.version, started_at = excluded.started_at, problems = '{}';
+    set version = excluded.version, started_at = excluded.started_at, problems = '{}',
+        at_risk_from = excluded.at_risk_from, at_risk_since = excluded.at_risk_since;
     return requeued;
 end
 $$;
@@ -86,8 +91,30 @@ $$;
 comment on function backup._start_worker(text) is
     'Take over: requeue what a dead worker left running. Call it once the worker lock is held.';
 
+create or replace function backup._report_source(
+    -- address of the standby that WAL is read from; null: it is read here
+    standby text
+)
+    returns void
+    language plpgsql
+    security definer
+    set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if standby = '' or standby ~ '[[:cntrl:]]' or length(standby) > 300 then
+        raise exception using
+            errcode = 'PB001', message = 'that is no address of a standby', hint = 'Pass host:port, or null.';
+    end if;
+    update backup._worker w set standby = _report_source.standby
+    where w.standby is distinct from _report_source.standby;
+end
+$$;
+
+comment on function backup._report_source(text) is
+    'Keep where the worker reads WAL from. Written only when it changes.';
+
 create or replace function backup._report_problem(
-    -- box, issuer, wal or database
+    -- box, issuer, wal, archive or database
     component text,
     -- {code, message, hint}; null when it works again
     problem jsonb
@@ -100,11 +127,11 @@ as $$
 declare
     known jsonb;
 begin
-    if component is null or component not in ('box', 'issuer', 'wal', 'database') then
+    if component is null or component not in ('box', 'issuer', 'wal', 'archive', 'database') then
         raise exception using
             errcode = 'PB001',
             message = format('no part of the worker is called %s', coalesce(quote_literal(component), 'null')),
-            hint = 'Use box, issuer, wal or database.';
+            hint = 'Use box, issuer, wal, archive or database.';
     end if;
     if problem is not null then
         perform backup._check_error(problem);

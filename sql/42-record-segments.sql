@@ -78,6 +78,59 @@ $$;
 comment on function backup._covers_wal(bigint, integer, pg_lsn, pg_lsn) is
     'Whether the WAL of a timeline is stored without a gap between two LSNs.';
 
+create or replace function backup._written_by(
+    system_identifier bigint,
+    timeline integer,
+    lsn pg_lsn
+)
+    -- when the segment that ends at the LSN, or holds it, was stored; null when it has no row
+    returns timestamptz
+    language sql
+    stable
+    security definer
+    set search_path = pg_catalog, pg_temp
+as $$
+    select s.stored_at
+    from backup._wal_segment s
+    where s.system_identifier = _written_by.system_identifier
+      and s.timeline = _written_by.timeline
+      and s.start_lsn >= lsn - pg_size_bytes(current_setting('wal_segment_size'))::numeric
+    order by s.start_lsn
+    limit 1
+$$;
+
+comment on function backup._written_by(bigint, integer, pg_lsn) is
+    'A moment at which all WAL of a timeline before an LSN had been written.';
+
+create or replace function backup._finish_segment(
+    lsn pg_lsn
+)
+    -- whether the segment that ends at the LSN, or holds it, is whole now; false: it gets whole when enough is written
+    returns boolean
+    language plpgsql
+    security definer
+    set search_path = pg_catalog, pg_temp
+as $$
+declare
+    segment_bytes numeric := pg_size_bytes(current_setting('wal_segment_size'));
+    over numeric := (lsn - '0/0'::pg_lsn) % segment_bytes;
+begin
+    if lsn is null then
+        raise exception using errcode = 'PB001', message = 'no LSN was given', hint = 'Pass the end of the backup.';
+    end if;
+    if over = 0 or pg_current_wal_lsn() >= lsn + (segment_bytes - over) then
+        return true;
+    elsif not has_function_privilege('pg_switch_wal()', 'execute') then
+        return false;
+    end if;
+    perform pg_switch_wal();
+    return true;
+end
+$$;
+
+comment on function backup._finish_segment(pg_lsn) is
+    'Let the WAL go on in the next segment, unless it does already, so that a base backup of a standby can be whole.';
+
 create or replace function backup._record_timeline(
     system_identifier bigint,
     timeline integer,

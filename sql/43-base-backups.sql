@@ -52,7 +52,7 @@ comment on function backup._finish_base(bigint, jsonb) is
 create or replace function backup._previous_manifest(
     system_identifier bigint
 )
-    -- SHA-256 of the newest backup's manifest; null before the first
+    -- SHA-256 of the manifest that was stored last; null before the first
     returns bytea
     language sql
     stable
@@ -61,7 +61,8 @@ create or replace function backup._previous_manifest(
 as $$
     select b.manifest_sha256 from backup._base_backup b
     where b.system_identifier = _previous_manifest.system_identifier
-    order by b.stopped_at desc, b.backup_id desc
+    -- A backup of a standby may go back to an earlier time than the one before it.
+    order by b.recorded_at desc, b.backup_id desc
     limit 1
 $$;
 

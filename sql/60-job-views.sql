@@ -50,7 +50,8 @@ comment on column backup.base_backups.timeline is 'Timeline of its WAL.';
 comment on column backup.base_backups.start_lsn is 'Recovery begins here.';
 comment on column backup.base_backups.stop_lsn is 'Recovery must reach this.';
 comment on column backup.base_backups.started_at is 'When it began.';
-comment on column backup.base_backups.stopped_at is 'When it ended: the earliest time that can be restored to.';
+comment on column backup.base_backups.stopped_at is
+    'The earliest time that can be restored to: when it ended or, of a standby that is behind, when its WAL was stored.';
 comment on column backup.base_backups.raw_bytes is 'Bytes before compression.';
 comment on column backup.base_backups.stored_bytes is 'Bytes in the bucket.';
 comment on column backup.base_backups.parts is 'Number of its stored parts.';

@@ -1,31 +1,40 @@
 -- Followed from range to range, of which there are few, and only then joined with the backups, of which there are many.
 create or replace view backup.recovery_windows as
-with recursive reach as (
+with recursive line as (
+    -- Each timeline with each of its ancestors, and where that one was left.
+    select t.system_identifier, t.timeline, t.switch_lsn as began_at, t.parent_timeline as ancestor,
+           t.switch_lsn as left_at
+    from backup._timeline t
+    union
+    select l.system_identifier, l.timeline, l.began_at, t.parent_timeline, least(t.switch_lsn, l.left_at)
+    from line l
+    join backup._timeline t on t.system_identifier = l.system_identifier and t.timeline = l.ancestor
+), reach as (
     select r.system_identifier, r.timeline as root_timeline, r.lsns as root, null::pg_lsn as left_at,
            r.timeline, r.lsns, r.last_commit_at as newest_commit_at, null::timestamptz as entry_commit_at
     from backup._wal_range r
-    union all
-    -- On to a child that left this range, when its own WAL goes on from there without a gap.
-    select p.system_identifier, p.root_timeline, p.root, coalesce(p.left_at, t.switch_lsn),
+    union
+    -- On to a timeline that goes on from this range without a gap. It need not be a child: one that was left in the
+    -- segment in which it began has no whole segment of its own.
+    select p.system_identifier, p.root_timeline, p.root, coalesce(p.left_at, t.left_at),
            t.timeline, c.lsns, c.last_commit_at, coalesce(before.last_commit_at, p.entry_commit_at)
     from reach p
-    join backup._timeline t
-        on t.system_identifier = p.system_identifier and t.parent_timeline = p.timeline
-        and t.switch_lsn >= lower(p.lsns)
+    join line t
+        on t.system_identifier = p.system_identifier and t.ancestor = p.timeline and t.left_at >= lower(p.lsns)
     join backup._wal_range c
         on c.system_identifier = t.system_identifier and c.timeline = t.timeline
-        and lower(c.lsns) <= least(t.switch_lsn, upper(p.lsns)) and upper(c.lsns) >= t.switch_lsn
+        and lower(c.lsns) <= least(t.left_at, upper(p.lsns)) and upper(c.lsns) >= t.began_at
     left join lateral (
         select s.last_commit_at
         from backup._wal_segment s
         where s.system_identifier = p.system_identifier and s.timeline = p.timeline and s.last_commit_at is not null
-          and s.start_lsn >= lower(p.lsns) and s.start_lsn <= t.switch_lsn - s.segment_bytes::numeric
+          and s.start_lsn >= lower(p.lsns) and s.start_lsn <= t.left_at - s.segment_bytes::numeric
           and s.start_lsn < upper(p.lsns)
         order by s.start_lsn desc
         limit 1
     ) before on true
 )
-select b.backup_id, r.timeline, b.stop_lsn as from_lsn, upper(r.lsns) as to_lsn, b.stopped_at as from_at,
+select distinct b.backup_id, r.timeline, b.stop_lsn as from_lsn, upper(r.lsns) as to_lsn, b.stopped_at as from_at,
        case when coalesce(r.newest_commit_at, r.entry_commit_at) >= b.stopped_at
            then coalesce(r.newest_commit_at, r.entry_commit_at) end as to_at
 from backup._base_backup b

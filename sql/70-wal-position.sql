@@ -24,14 +24,89 @@ $$;
 
 comment on function backup._wal_written_at(pg_lsn, pg_lsn) is 'Age of finished WAL, by its file in pg_wal.';
 
+create or replace function backup._rows_slot(
+    -- the slot that WAL is streamed from
+    slot text
+)
+    -- Name of the one that is there only while stored segments have no row yet, and keeps their WAL: the first says
+    -- what is stored, and moves on before that is written down (src/worker/rows-slot.ts).
+    returns text
+    language sql
+    immutable parallel safe
+    set search_path = pg_catalog, pg_temp
+return left(slot, 58) || '_rows';
+
+comment on function backup._rows_slot(text) is 'Name of the second replication slot.';
+
+create or replace function backup._shown_position()
+    -- What the worker shows in its session's name while it reads WAL from a standby; no row otherwise. Nobody but the
+    -- holder of the worker lock is believed. streaming: it reads now. waits_since: since when the WAL behind durable_lsn
+    -- waits; when the worker last looked, if none did (src/worker/position-watch.ts).
+    returns table (timeline integer, durable_lsn pg_lsn, waits_since timestamptz, streaming boolean)
+    language sql
+    stable
+    security definer
+    rows 1
+    set search_path = pg_catalog, pg_temp
+as $$
+    select p.part[1]::integer, p.part[2]::pg_lsn,
+           to_timestamp(p.part[3]::float8), p.part[4] = 'reads'
+    from backup._worker_session() w
+    join pg_stat_activity a on a.pid = w.pid
+    cross join lateral regexp_match(a.application_name,
+        '^postbox worker ([0-9]{1,9}) ([0-9A-F]{1,8}/[0-9A-F]{1,8}) ([0-9]{1,11}\.[0-9]) (reads|waits)$') p (part)
+    where w.is_worker and p.part is not null
+$$;
+
+comment on function backup._shown_position() is
+    'How far WAL is safe, as the worker says it where no slot of this server does.';
+
+create or replace function backup._position_by_standby()
+    -- How far WAL of the timeline that is written now is stored: by the worker, else by the rows of segments.
+    -- One row on a primary whose WAL is read from a standby, otherwise none.
+    returns table (standby text, durable_lsn pg_lsn, waits_since timestamptz, streaming boolean)
+    language plpgsql
+    stable
+    security definer
+    rows 1
+    set search_path = pg_catalog, pg_temp
+as $$
+declare
+    timeline_now integer;
+begin
+    select w.standby into standby from backup._worker w;
+    if standby is null or pg_is_in_recovery() then
+        return;
+    end if;
+    timeline_now := ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::integer;
+    -- What is stored of the timeline before this one says nothing of this one.
+    select p.durable_lsn, p.waits_since, p.streaming into durable_lsn, waits_since, streaming
+    from backup._shown_position() p where p.timeline = timeline_now;
+    streaming := coalesce(streaming, false);
+    if durable_lsn is null then
+        select max(upper(r.lsns)) into durable_lsn
+        from backup._wal_range r
+        where r.system_identifier = (select c.system_identifier from pg_control_system() c)
+          and r.timeline = timeline_now;
+    end if;
+    return next;
+end
+$$;
+
+comment on function backup._position_by_standby() is
+    'How far WAL is safe on a primary whose WAL is read from a standby.';
+
 create or replace function backup._wal_position()
     -- Always one row. Without a slot only current_lsn is known.
     -- streaming: a worker reads from the slot now. slot_state: pg_replication_slots.wal_status.
-    -- durable_lsn: all WAL before it is stored. kept_bytes: WAL that the slot keeps in pg_wal.
-    -- flush_lag: how long the last stored WAL took. idle_since: since when nobody reads (Postgres 17 and later).
+    -- durable_lsn: all WAL before it is stored. kept_bytes: WAL that is kept in pg_wal for Postbox.
+    -- streaming_since: since when it reads. idle_since: since when nobody does (Postgres 17 and later).
+    -- waits_since: since when the WAL behind durable_lsn waits, as the worker said last; its time then if none did.
+    -- standby: where WAL is read from and the slot is, so that the worker alone tells of it; null: here.
     returns table (
-        current_lsn pg_lsn, slot_exists boolean, streaming boolean, reader_name text, slot_state text,
-        safe_wal_size bigint, durable_lsn pg_lsn, kept_bytes bigint, flush_lag interval, idle_since timestamptz
+        current_lsn pg_lsn, slot_exists boolean, streaming boolean, slot_state text, safe_wal_size bigint,
+        durable_lsn pg_lsn, kept_bytes bigint, streaming_since timestamptz, idle_since timestamptz,
+        waits_since timestamptz, standby text
     )
     language sql
     stable
@@ -39,20 +114,27 @@ create or replace function backup._wal_position()
     rows 1
     set search_path = pg_catalog, pg_temp
 as $$
-    select n.current_lsn, s.slot_name is not null, coalesce(s.active, false), a.application_name, s.wal_status,
-           s.safe_wal_size,
-           -- Flushed is what the catalog has recorded too; the slot begins there.
-           coalesce(r.write_lsn, s.restart_lsn),
-           (case when s.restart_lsn is not null then greatest(n.current_lsn - s.restart_lsn, 0) end)::bigint,
-           r.write_lag,
+    select n.current_lsn, s.slot_name is not null,
+           case when b.standby is null then coalesce(s.active, false) else b.streaming end,
+           s.wal_status, s.safe_wal_size,
+           -- An owner of the catalog who cannot see pg_stat_replication sees where the slot was moved to.
+           case when b.standby is null then coalesce(r.flush_lsn, s.restart_lsn) else b.durable_lsn end,
+           (case when s.restart_lsn is not null
+               then greatest(n.current_lsn - least(s.restart_lsn, o.restart_lsn), 0) end)::bigint,
+           case when b.standby is null then r.backend_start end,
            -- A column of newer versions only.
-           (to_jsonb(s) ->> 'inactive_since')::timestamptz
+           case when b.standby is null then (to_jsonb(s) ->> 'inactive_since')::timestamptz end,
+           -- Not the time of a reply, but what stands there (src/source/standby-status.ts). Others write their own.
+           case when b.standby is not null then b.waits_since
+                when r.application_name = 'postbox' then r.reply_time end,
+           b.standby
     from (
         select case when pg_is_in_recovery() then pg_last_wal_receive_lsn() else pg_current_wal_lsn() end as current_lsn
     ) n
+    left join backup._position_by_standby() b on true
     left join pg_replication_slots s on s.slot_name = backup._setting_value('slot') and s.slot_type = 'physical'
+    left join pg_replication_slots o on o.slot_name = backup._rows_slot(s.slot_name)
     left join pg_stat_replication r on r.pid = s.active_pid
-    left join pg_stat_activity a on a.pid = s.active_pid
 $$;
 
 comment on function backup._wal_position() is 'How far WAL is safe, seen without pg_monitor.';
@@ -79,55 +161,86 @@ $$;
 comment on function backup._is_synchronous(text) is
     'Whether a COMMIT waits for the worker (synchronous_standby_names), which pg_stat_replication tells monitors alone.';
 
-create or replace function backup._seconds_at_risk()
-    -- age of the oldest WAL that is not stored; null when nothing is known of it
-    returns numeric
+create or replace function backup._at_risk()
+    -- Always one row, of one moment. since: when the oldest WAL that is not stored was written; null when all is.
+    -- Nulls without a slot, and a null for seconds_at_risk where the age of what waits cannot be seen.
+    returns table (durable_lsn pg_lsn, bytes_at_risk bigint, seconds_at_risk numeric, since timestamptz)
     language plpgsql
     stable
     security definer
+    rows 1
     set search_path = pg_catalog, pg_temp
 as $$
 declare
     wal record;
-    segment record;
-    trouble_at timestamptz;
-    since timestamptz;
+    worker record;
 begin
     select p.* into wal from backup._wal_position() p;
+    durable_lsn := wal.durable_lsn;
+    bytes_at_risk := greatest(wal.current_lsn - coalesce(wal.durable_lsn, wal.current_lsn), 0);
     if wal.durable_lsn is null or wal.current_lsn is null then
-        return null;
-    elsif wal.current_lsn <= wal.durable_lsn then
-        return 0;
+        bytes_at_risk := null;
+        return next;
+        return;
+    elsif bytes_at_risk = 0 then
+        seconds_at_risk := 0;
+        return next;
+        return;
     end if;
-    select s.start_lsn + s.segment_bytes::numeric as end_lsn, s.stored_at into segment
-    from backup._wal_segment s
-    order by s.system_identifier desc, s.timeline desc, s.start_lsn desc
-    limit 1;
+    select w.started_at, w.problems, w.at_risk_from, w.at_risk_since into worker from backup._worker w;
 
-    if not wal.streaming then
-        select w.started_at into since from backup._worker w;
-        since := coalesce(wal.idle_since, greatest(since, segment.stored_at));
-        return round(extract(epoch from clock_timestamp() - since), 3);
+    if wal.streaming or wal.waits_since is not null then
+        since := coalesce(wal.waits_since, wal.streaming_since);
+    else
+        -- Nobody streams: what waits came since the last one did. Before Postgres 17 that is known by its traces alone.
+        since := coalesce(wal.idle_since, greatest(
+            worker.started_at, (worker.problems -> 'wal' ->> 'since')::timestamptz,
+            (select s.stored_at from backup._wal_segment s
+             order by s.system_identifier desc, s.timeline desc, s.start_lsn desc limit 1)));
     end if;
 
-    -- flush_lag stands still while nothing gets stored, so each other sign of age counts too. A trouble is as old as
-    -- its first report; a checkpoint or a finished file behind the stored position is as old as it says.
-    select min((t.problem ->> 'since')::timestamptz) into trouble_at
-    from backup._worker w cross join lateral jsonb_each(w.problems) t (component, problem)
-    where t.component in ('box', 'wal');
-    since := least(clock_timestamp() - wal.flush_lag, trouble_at,
-        (select c.checkpoint_time from pg_control_checkpoint() c where c.checkpoint_lsn > wal.durable_lsn),
+    -- What else shows that WAL is older, as when a worker begins that has not seen it come: what the one before knew
+    -- of the same byte, a checkpoint behind it (its time is cut to the second), a finished file that holds it.
+    since := least(since,
+        case when wal.durable_lsn <= worker.at_risk_from then worker.at_risk_since end,
+        (select c.checkpoint_time + interval '1 second' from pg_control_checkpoint() c
+         where c.redo_lsn > wal.durable_lsn),
         backup._wal_written_at(wal.durable_lsn, wal.current_lsn));
-    -- Only whole segments were stored: what came after the last of them waits since then. A server that was idle has
-    -- no flush_lag, and what it writes first is new.
-    if wal.flush_lag is not null and wal.durable_lsn <= segment.end_lsn then
-        since := least(since, segment.stored_at);
+    if since is not null then
+        seconds_at_risk := round(greatest(extract(epoch from clock_timestamp() - since), 0), 3);
     end if;
-    return round(extract(epoch from clock_timestamp() - coalesce(since, clock_timestamp())), 3);
+    return next;
 end
 $$;
 
-comment on function backup._seconds_at_risk() is 'How old the oldest WAL is that is not yet in the box.';
+comment on function backup._at_risk() is 'How much WAL is not yet in the box, and how old the oldest of it is.';
+
+create or replace function backup._report_at_risk(
+    -- first byte that is not stored
+    from_lsn pg_lsn,
+    -- when it was written
+    since timestamptz
+)
+    returns void
+    language plpgsql
+    security definer
+    set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if from_lsn is null or since is null then
+        raise exception using
+            errcode = 'PB001', message = 'WAL that waits has an LSN and a time',
+            hint = 'Pass the first byte that is not stored, and when it was written.';
+    end if;
+    update backup._worker w
+    set at_risk_from = _report_at_risk.from_lsn, at_risk_since = _report_at_risk.since
+    where (w.at_risk_from, w.at_risk_since)
+        is distinct from (_report_at_risk.from_lsn, _report_at_risk.since);
+end
+$$;
+
+comment on function backup._report_at_risk(pg_lsn, timestamptz) is
+    'Keep since when WAL waits, for the time in which nobody streams. Written only when it changes.';
 
 create or replace function backup._worker_report()
     -- What the last worker said of itself; no row before the first. problem: the one that began last.

@@ -3,14 +3,11 @@ select backup._worker_alive() as worker_alive, w.version as worker_version, w.st
        backup._setting_value('server') as server,
        b.backup_id as last_base_id, b.stopped_at as last_base_at,
        backup._segment_name(s.timeline, s.start_lsn, s.segment_bytes) as last_segment,
-       p.durable_lsn,
-       (case when p.durable_lsn is not null then greatest(p.current_lsn - p.durable_lsn, 0) end)::bigint
-           as bytes_at_risk,
-       backup._seconds_at_risk() as seconds_at_risk,
+       r.durable_lsn, r.bytes_at_risk, r.seconds_at_risk,
        g.expires_at as grant_expires_at, null::timestamptz as last_drill_at,
        w.problem ->> 'code' as worker_error_code, w.problem ->> 'message' as worker_error_message,
        w.problem ->> 'hint' as worker_error_hint
-from backup._wal_position() p
+from backup._at_risk() r
 left join backup._worker_report() w on true
 left join lateral (
     select b.backup_id, b.stopped_at from backup._base_backup b order by b.stopped_at desc limit 1
@@ -29,8 +26,8 @@ comment on column backup.status.server is 'Name of this server in the bucket; nu
 comment on column backup.status.last_base_id is 'The newest base backup.';
 comment on column backup.status.last_base_at is 'When it ended.';
 comment on column backup.status.last_segment is 'Name of the last WAL segment that was recorded.';
-comment on column backup.status.durable_lsn is 'All WAL before it is in the box; null without a slot.';
-comment on column backup.status.bytes_at_risk is 'WAL written and not yet in the box; null without a slot.';
+comment on column backup.status.durable_lsn is 'All WAL before it is in the box; null when unknown.';
+comment on column backup.status.bytes_at_risk is 'WAL written and not yet in the box; null when unknown.';
 comment on column backup.status.seconds_at_risk is
     'Age of the oldest WAL that is not yet in the box; null when unknown.';
 comment on column backup.status.grant_expires_at is 'When the grant in use ends; null: there is none.';

@@ -15,8 +15,12 @@ begin
     name := 'worker';
     select s.* into holder from backup._worker_session() s;
     select r.* into report from backup._worker_report() r;
-    problem := coalesce(report.problems -> 'wal', report.problems -> 'database');
-    if holder.pid is null then
+    problem := coalesce(report.problems -> 'wal', report.problems -> 'archive', report.problems -> 'database');
+    if pg_is_in_recovery() then
+        state := 'warn';
+        message := 'this is a standby: whether a worker runs is seen on the primary';
+        hint := 'Ask there: select * from backup.checks.';
+    elsif holder.pid is null then
         state := 'crit';
         message := 'no worker runs';
         hint := 'Start "postbox worker" beside this database, or see why it ended in its log.';
@@ -102,7 +106,12 @@ create or replace function backup._check_backups()
     set search_path = pg_catalog, pg_temp
 as $$
 declare
-    last_base timestamptz := (select max(b.stopped_at) from backup._base_backup b);
+    -- After an upgrade the rows of the old cluster are here too, and none of its backups is one of the new cluster.
+    -- That is the one with the greatest identifier, which begins with the time of initdb.
+    system bigint := (select max(r.system_identifier) from backup._wal_range r);
+    last_base timestamptz := (
+        select max(b.stopped_at) from backup._base_backup b
+        where b.system_identifier = coalesce(system, b.system_identifier));
     max_age interval := backup._setting_value('base_max_age')::interval;
     job backup._job;
 begin

@@ -7,7 +7,7 @@ create or replace function backup._check_wal_delay()
     set search_path = pg_catalog, pg_temp
 as $$
 declare
-    seconds numeric := backup._seconds_at_risk();
+    seconds numeric := (select r.seconds_at_risk from backup._at_risk() r);
     limit_seconds numeric := extract(epoch from backup._setting_value('wal_max_delay')::interval);
     -- The newest cluster: identifiers begin with the time of initdb.
     system bigint;
@@ -16,10 +16,14 @@ declare
     healing_job bigint;
 begin
     name := 'wal_delay';
-    if seconds is null then
+    if seconds is null and pg_is_in_recovery() then
+        state := 'warn';
+        message := 'this is a standby: how far WAL is stored is seen on the primary';
+        hint := 'Ask there: select * from backup.checks.';
+    elsif seconds is null then
         state := 'crit';
         message := 'nothing is known of the WAL that is stored';
-        hint := 'See the checks worker and slot.';
+        hint := 'See the checks worker and slot. The owner of the schema backup needs the role pg_read_all_stats.';
     else
         state := case
             when seconds > limit_seconds then 'crit'
@@ -79,7 +83,24 @@ begin
     select p.* into wal from backup._wal_position() p;
     name := 'slot';
     hint := 'Start the worker: it makes the slot and reads from it.';
-    if not wal.slot_exists then
+    if wal.standby is not null and not wal.streaming then
+        state := 'crit';
+        message := format('WAL is not read from the standby %s, where the replication slot is', wal.standby);
+        hint := 'See the check worker, and whether that standby runs and follows this server.';
+    elsif wal.standby is not null and wal.slot_exists then
+        state := 'warn';
+        message := format('WAL is read from the standby %s, and the replication slot %s of this server keeps %s of WAL '
+            'for nobody', wal.standby, slot, pg_size_pretty(wal.kept_bytes));
+        hint := format('Drop it here: select pg_drop_replication_slot(%L).', slot);
+    elsif wal.standby is not null then
+        state := 'ok';
+        message := format('WAL is read from the standby %s, and the replication slot is there', wal.standby);
+        hint := null;
+    elsif not wal.slot_exists and pg_is_in_recovery() then
+        state := 'warn';
+        message := format('there is no replication slot %s on this standby', slot);
+        hint := 'Where WAL is read and kept is seen on the primary: select * from backup.checks.';
+    elsif not wal.slot_exists then
         state := 'crit';
         message := format('there is no replication slot %s, so WAL is not kept for Postbox', slot);
     elsif wal.slot_state = 'lost' then
@@ -108,7 +129,10 @@ begin
         limit_mb := own_limit_mb;
     end if;
     used := coalesce(wal.kept_bytes, 0) / 1048576.0;
-    if limit_mb >= 0 then
+    if wal.standby is not null and not wal.slot_exists then
+        state := 'ok';
+        message := format('no WAL is kept here for Postbox; for the standby %s ask there', wal.standby);
+    elsif limit_mb >= 0 then
         state := case when used > 0.8 * limit_mb then 'crit' when used > 0.5 * limit_mb then 'warn' else 'ok' end;
         message := format('WAL kept for Postbox: %s of %s MB before the slot is lost', round(used), limit_mb);
     else

@@ -18,7 +18,7 @@ grant execute on function
     backup._worker_lock_key(), backup._worker_session(), backup._worker_alive(), backup._worker_report(),
     backup._grant_in_use(),
     backup._segment_name(integer, pg_lsn, integer),
-    backup._wal_position(), backup._seconds_at_risk(),
+    backup._rows_slot(text), backup._wal_position(), backup._at_risk(),
     backup.lsn_range(pg_lsn, pg_lsn), backup.lsn_multirange(backup.lsn_range),
     backup._check_worker(), backup._check_grants(), backup._check_backups(),
     backup._check_wal_delay(), backup._check_slot()
@@ -35,13 +35,16 @@ grant execute on function backup.install_grant(jsonb) to backup_operator, backup
 
 -- The worker's own.
 grant execute on function
-    backup._start_worker(text), backup._report_problem(text, jsonb),
+    backup._start_worker(text), backup._report_problem(text, jsonb), backup._report_source(text),
+    backup._report_at_risk(pg_lsn, timestamptz),
     backup._claim_job(), backup._report_progress(bigint, text, bigint, bigint), backup._is_cancel_requested(bigint),
     backup._fail_job(bigint, jsonb, boolean), backup._end_canceled(bigint),
     backup._record_object(bigint, text, text, bigint, bigint, bytea),
     backup._record_segments(bigint, jsonb), backup._record_timeline(bigint, integer, text, text),
     backup._knows_segment(bigint, integer, pg_lsn, bytea), backup._knows_timeline(bigint, integer, text),
     backup._covers_wal(bigint, integer, pg_lsn, pg_lsn), backup._is_synchronous(text),
+    backup._written_by(bigint, integer, pg_lsn), backup._finish_segment(pg_lsn),
+    backup._previous_mark(bigint, integer, pg_lsn, integer), backup._segment_key(bigint, integer, pg_lsn),
     backup._record_gap(bigint, integer, pg_lsn, text, boolean),
     backup._finish_base(bigint, jsonb), backup._finish_dump(bigint, jsonb), backup._previous_manifest(bigint),
     backup._grant()

@@ -14,7 +14,10 @@ export type LogLevel = (typeof logLevels)[number]
 
 /** What the worker, install and everything else beside the database needs. */
 export interface WorkerConfig {
-  databaseUrl: Secret
+  /** the server that holds the catalog; of several, the one that is the primary now */
+  databaseUrls: readonly Secret[]
+  /** where WAL and base backups are read from: the first that answers; none: where the catalog is */
+  sourceUrls: readonly Secret[]
   /** null: grants come by backup.install_grant() alone */
   issuer: { url: string; token: Secret } | null
   /** path of the certificates to trust; null for the public ones */
@@ -45,7 +48,8 @@ type VariableName = (typeof variables)[number]['name']
 /** Throws `config_missing` or `config_invalid`, naming the variable. */
 export function workerConfig(env: Environment = process.env): WorkerConfig {
   return {
-    databaseUrl: databaseUrl(env),
+    databaseUrls: databaseUrls(env),
+    sourceUrls: sourceUrls(env),
     issuer: issuerAccess(env),
     boxCaFile: optional(env, 'POSTBOX_CA_FILE'),
     logLevel: logLevel(env),
@@ -67,14 +71,32 @@ export function hasDatabaseUrl(env: Environment = process.env): boolean {
 }
 
 /** Throws `config_missing` or `config_invalid`, naming the variable. */
-export function databaseUrl(env: Environment = process.env): Secret {
+export function databaseUrls(env: Environment = process.env): Secret[] {
   const name = 'POSTBOX_DATABASE_URL'
-  const value = required(env, name, 'postgresql://postbox@localhost/postgres')
-  // The value holds a password, so that it is not repeated in the message.
-  if (!/^postgres(ql)?:\/\//.test(value)) {
-    throw invalid(name, 'it does not begin with postgresql://', 'postgresql://postbox@localhost/postgres')
-  }
-  return new Secret(value)
+  return addresses(name, required(env, name, 'postgresql://postbox@localhost/postgres'))
+}
+
+function sourceUrls(env: Environment): Secret[] {
+  const name = 'POSTBOX_SOURCE_URL'
+  const value = optional(env, name)
+  return value === null ? [] : addresses(name, value)
+}
+
+/** One address or several. A comma within an address is none between two: the next one begins with its scheme. */
+function addresses(name: VariableName, value: string): Secret[] {
+  const example = 'postgresql://postbox@localhost/postgres, or several of that kind with a comma between each two'
+  return value.split(/,(?=\s*postgres(?:ql)?:\/\/)/).map((one) => {
+    const address = one.trim()
+    // The value holds a password, so that it is not repeated in the message.
+    if (!/^postgres(ql)?:\/\//.test(address)) throw invalid(name, 'it does not begin with postgresql://', example)
+    if (hostOf(address).includes(',')) throw invalid(name, 'it has several hosts in one address', example)
+    return new Secret(address)
+  })
+}
+
+function hostOf(address: string): string {
+  const authority = address.split('//')[1]!.split(/[/?#]/, 1)[0]!
+  return authority.split('@').at(-1)!
 }
 
 /** Throws `config_missing` or `config_invalid`, naming the variable. */

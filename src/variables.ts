@@ -14,8 +14,16 @@ export const variables = [
   {
     name: 'POSTBOX_DATABASE_URL',
     side: 'worker',
-    meaning: 'the database that holds the catalog, as postgresql://user@host:port/database',
+    meaning:
+      'the database that holds the catalog, as postgresql://user@host:port/database; of several, with commas between, the primary',
     default: null,
+  },
+  {
+    name: 'POSTBOX_SOURCE_URL',
+    side: 'worker',
+    meaning:
+      'the server that WAL and base backups are read from, when that is a standby; of several the first that answers',
+    default: 'where the catalog is',
   },
   {
     name: 'POSTBOX_ISSUER_URL',

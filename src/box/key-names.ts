@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import type { Lsn } from '../wal/lsn.js'
 import { formatTimeline, segmentName, type Segment } from '../wal/segment.js'
 
@@ -69,9 +70,33 @@ export function dumpManifestKey(home: Home, dumpId: string, stored: Buffer): str
   return `${dumpPrefix(home, dumpId)}manifest-${sha12(stored)}.json`
 }
 
+/** What a segment and its tails say of the WAL before them; null where the writer did not know it. */
+export type Previous = string | null
+
 /** `raw` is the SHA-256 of the uncompressed segment. */
-export function segmentKey(home: Home, segment: Segment, segmentBytes: number, raw: Buffer): string {
-  return `${timelinePrefix(home, segment.timeline)}${segmentName(segment, segmentBytes)}-${sha12(raw)}.zst`
+export function segmentKey(
+  home: Home,
+  segment: Segment,
+  segmentBytes: number,
+  raw: Buffer,
+  previous: Previous = null,
+): string {
+  const name = segmentName(segment, segmentBytes)
+  return `${timelinePrefix(home, segment.timeline)}${name}-${prefixOf(previous)}${sha12(raw)}.zst`
+}
+
+const prefixOf = (previous: Previous): string => (previous === null ? '' : `${previous}-`)
+
+/**
+ * The `previous` of the first segment of a timeline, which goes through its history: two servers that were promoted to
+ * the same timeline are told apart. `before`: mark of the segment before it, on the timeline that was left, or null.
+ */
+export function previousOfFirst(before: string | null, historyMark: string): string {
+  return sha12(
+    createHash('sha256')
+      .update(`${before ?? ''}${historyMark}`)
+      .digest(),
+  )
 }
 
 /** LSN in a key: 16 hex digits, so that names sort by it and hold no slash. */
@@ -81,10 +106,23 @@ export const tailsPrefix = (home: Home): string => `${homePrefix(home)}tail/`
 export const tailPrefix = (home: Home, timeline: number, segment: string): string =>
   `${tailsPrefix(home)}${formatTimeline(timeline)}/${segment}/`
 
-/** The bytes `from` up to `to` of an unfinished segment; `raw` is their SHA-256 before compression. */
-export function tailKey(home: Home, segment: Segment, segmentBytes: number, from: Lsn, to: Lsn, raw: Buffer): string {
+/** Which bytes of an unfinished segment a tail holds: `from` up to, and without, `to`. */
+export interface TailRange {
+  from: Lsn
+  to: Lsn
+}
+
+/** `raw` is the SHA-256 of all bytes of the segment up to `to`, those before `from` too. */
+export function tailKey(
+  home: Home,
+  segment: Segment,
+  segmentBytes: number,
+  { from, to }: TailRange,
+  raw: Buffer,
+  previous: Previous = null,
+): string {
   const prefix = tailPrefix(home, segment.timeline, segmentName(segment, segmentBytes))
-  return `${prefix}${lsnDigits(from)}-${lsnDigits(to)}-${sha12(raw)}.zst`
+  return `${prefix}${lsnDigits(from)}-${lsnDigits(to)}-${prefixOf(previous)}${sha12(raw)}.zst`
 }
 
 /** `raw` is the SHA-256 of the history file's text. */
@@ -96,22 +134,30 @@ export function restoreNoteKey(server: string, raw: Buffer): string {
   return `${server}/RESTORE-${sha12(raw)}.md`
 }
 
-const WAL_KEY = /\/wal\/[0-9A-F]{8}\/([0-9A-F]{24})-([0-9a-f]{12})\.zst$/
-const TAIL_KEY = /\/tail\/[0-9A-F]{8}\/([0-9A-F]{24})\/([0-9A-F]{16})-([0-9A-F]{16})-([0-9a-f]{12})\.zst$/
+const WAL_KEY = /\/wal\/[0-9A-F]{8}\/([0-9A-F]{24})-(?:([0-9a-f]{12})-)?([0-9a-f]{12})\.zst$/
+const TAIL_KEY =
+  /\/tail\/[0-9A-F]{8}\/([0-9A-F]{24})\/([0-9A-F]{16})-([0-9A-F]{16})-(?:([0-9a-f]{12})-)?([0-9a-f]{12})\.zst$/
 const HISTORY_KEY = /\/wal\/([0-9A-F]{8})\.history-([0-9a-f]{12})$/
 const MANIFEST_KEY = /\/base\/([^/]+)\/manifest-([0-9a-f]{12})\.json$/
 
-/** Segment name and content mark of a WAL key, or null when it is none. */
-export function parseSegmentKey(key: string): { name: string; sha12: string } | null {
-  const match = WAL_KEY.exec(key)
-  return match && { name: match[1]!, sha12: match[2]! }
+export interface SegmentKey {
+  name: string
+  previous: Previous
+  sha12: string
 }
 
-/** Segment name, byte range and content mark of a tail's key, or null when it is none. */
-export function parseTailKey(key: string): { name: string; from: Lsn; to: Lsn; sha12: string } | null {
+/** What a WAL key says, or null when it is none. */
+export function parseSegmentKey(key: string): SegmentKey | null {
+  const match = WAL_KEY.exec(key)
+  return match && { name: match[1]!, previous: match[2] ?? null, sha12: match[3]! }
+}
+
+/** What a tail's key says, or null when it is none. */
+export function parseTailKey(key: string): (SegmentKey & TailRange) | null {
   const match = TAIL_KEY.exec(key)
   if (!match) return null
-  return { name: match[1]!, from: BigInt(`0x${match[2]!}`), to: BigInt(`0x${match[3]!}`), sha12: match[4]! }
+  const [, name, from, to, previous = null, mark] = match
+  return { name: name!, from: BigInt(`0x${from!}`), to: BigInt(`0x${to!}`), previous, sha12: mark! }
 }
 
 export function parseHistoryKey(key: string): { timeline: number; sha12: string } | null {

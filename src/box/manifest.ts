@@ -47,6 +47,8 @@ export const Manifest = z.object({
     }),
   ),
   backup_manifest: PartEntry,
+  /** key of the segment that holds the byte before stop_lsn: the WAL that the backup itself belongs to; null when not known */
+  stop_segment_key: z.string().nullish(),
   /** hex SHA-256 of the server's previous manifest object, null for its first */
   previous_manifest_sha256: z
     .string()

@@ -17,7 +17,7 @@ PostgreSQL of the backup's major version.
     ${server}/<system>/base/<backup>/manifest-*.json         one for each complete backup: what it is and every part of it
     ${server}/<system>/base/<backup>/base/000000-*.tar.zst   the data directory; <oid>/ instead of base/ for a tablespace
     ${server}/<system>/base/<backup>/backup_manifest-*.zst   PostgreSQL's own list of files and checksums
-    ${server}/<system>/wal/<timeline>/<segment>-*.zst        WAL
+    ${server}/<system>/wal/<timeline>/<segment>-*.zst        WAL; the name says which segment it follows
     ${server}/<system>/wal/<timeline>.history-*              timeline history files
     ${server}/<system>/tail/<timeline>/<segment>/<from>-<to>-*.zst
                                                        pieces of a segment, from one position in the WAL to another
@@ -41,11 +41,20 @@ location) make each location first and unpack \`backup/<oid>/*.tar.zst\` into it
     cat backup/base/*.tar.zst | zstd -dc | tar -x -C data
     zstd -dc backup/backup_manifest-*.zst > data/backup_manifest
 
-Unpack the WAL under its plain names.
+Unpack the WAL under its plain names. A name that is there twice was written by two servers at once; the first command
+must print nothing.
+
+    find wal -name '*-*' | sed 's|.*/||' | cut -d- -f1 | sort | uniq -d
 
     mkdir plain
     for f in wal/*/*.zst; do n=\${f##*/}; zstd -qdc "$f" > "plain/\${n%%-*}"; done
     for f in wal/*.history-*; do n=\${f##*/}; [ -e "$f" ] && cp "$f" "plain/\${n%%-*}"; done
+
+If it printed names, delete the files of one server from wal/ first. The last 12 digits of a name are the beginning of the
+SHA-256 of what is in it; in \`<segment>-<previous>-<sha>.zst\` the 12 digits before them are the <sha> of the segment that
+it follows. So go from segment to segment, always on to the one whose <previous> is the <sha> of the last. The backup's own
+is \`jq -r .stop_segment_key backup/manifest-*.json\`. At the first segment of a timeline, <previous> is the beginning of
+\`printf %s%s <sha of the segment before> <sha of the history file> | sha256sum\`.
 
 The last segment is usually not whole. The beginning of it that was stored lies in its folder under tail/; there a piece
 may repeat what another one holds. The folder of a segment that is already in plain/ is of no use, so one is enough: that
@@ -54,26 +63,27 @@ of the segment which follows the last one in plain/ (on the newest timeline, if 
     aws s3 ls s3://$BUCKET/${server}/<system>/tail/<timeline>/
     aws s3 cp --recursive s3://$BUCKET/${server}/<system>/tail/<timeline>/<segment> tail/<timeline>/<segment>
 
-Join the sound ones as far as there is no gap, and fill up with zeros to the size of a segment: there PostgreSQL sees the end.
+Join them as far as there is no gap, and fill up with zeros to the size of a segment: there PostgreSQL sees the end. The
+<sha> of a piece is that of everything up to its end, so that only what belongs together is joined.
 
     size=$(jq .wal_segment_bytes backup/manifest-*.json)
     for d in tail/*/*/; do
-      s=$(basename "$d"); [ -e "plain/$s" ] && continue; at=
+      s=$(basename "$d"); [ -e "plain/$s" ] && continue; : > joined; at=
       for f in "$d"*.zst; do
         n=\${f##*/}; to=\${n#*-}; from=$((0x\${n%%-*})); to=$((0x\${to%%-*}))
-        [ -n "$at" ] || at=$((from - from % size))
+        [ -n "$at" ] || { start=$((from - from % size)); at=$start; }
         [ "$from" -le "$at" ] && [ "$at" -lt "$to" ] || continue
-        zstd -qdc "$f" > piece; sha=\${n##*-}
-        [ "$(sha256sum < piece | cut -c 1-12)" = "\${sha%.zst}" ] || continue
-        tail -c "+$((at - from + 1))" piece >> "plain/$s"; at=$to
+        { head -c "$((from - start))" joined; zstd -qdc "$f"; } > longer; sha=\${n##*-}
+        [ "$(sha256sum < longer | cut -c 1-12)" = "\${sha%.zst}" ] || continue
+        mv longer joined; at=$to
       done
-      [ ! -e "plain/$s" ] || truncate -s "$size" "plain/$s"
+      [ ! -s joined ] || { truncate -s "$size" joined; mv joined "plain/$s"; }
     done
 
 Tell PostgreSQL to take the WAL from there.
 
     echo "restore_command = 'cp $PWD/plain/%f %p'" >> data/postgresql.auto.conf
-    touch data/recovery.signal
+    rm -f data/standby.signal; touch data/recovery.signal
     pg_ctl -D data start
 
 For a point in time add \`recovery_target_time = '…'\` and \`recovery_target_action = 'promote'\` to the same file before the start.

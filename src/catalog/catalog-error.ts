@@ -21,7 +21,8 @@ const INSTALL = 'Run "postbox install" against this database.'
 const NETWORK = /^(ECONN|EHOST|ENET|ETIMEDOUT|EPIPE|ENOTFOUND|EAI_|ENOENT|EACCES|ERR_SOCKET)/
 const CERTIFICATE = /^(CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO_|ERR_TLS)/
 /** pg gives these no code. */
-const LOST = /connection terminated|connection ended|timeout exceeded|timeout expired|not queryable|connection error/i
+const LOST =
+  /connection terminated|connection ended|timeout exceeded|timeout expired|read timeout|not queryable|connection error/i
 const LOGIN = /SASL|SCRAM|password|does not support SSL/i
 
 /** An error of pg or slonik as ours: the first of its causes that tells something. */

@@ -7,17 +7,16 @@ import type { Lsn } from '../wal/lsn.js'
 import type { Segment } from '../wal/segment.js'
 import * as jobs from './jobs.js'
 import { CatalogPool, json } from './pool.js'
-import { Nothing, systemIdentifierArgument } from './row-values.js'
-import { endProcess } from './processes.js'
+import { lsnArgument, Nothing, systemIdentifierArgument } from './row-values.js'
 import { readSettings, type Settings } from './settings.js'
-import * as slots from './slot.js'
+import { ServerState } from './server-state.js'
 import * as wal from './wal.js'
 
 export type { BaseJob, ClaimedJob, DumpJob, FinishedBase, Progress, StoredObject } from './jobs.js'
-export type { SegmentRow, WalIdentity } from './wal.js'
+export type { SegmentRow, WalEnd, WalIdentity } from './wal.js'
 
 /** The parts of the worker that can be in trouble. */
-export type Component = 'box' | 'issuer' | 'wal' | 'database'
+export type Component = 'box' | 'issuer' | 'wal' | 'archive' | 'database'
 
 /** Checks that the database can be reached and holds a catalog. The caller closes. */
 export async function openCatalog(databaseUrl: Secret): Promise<Catalog> {
@@ -38,9 +37,12 @@ export async function openCatalog(databaseUrl: Secret): Promise<Catalog> {
  */
 export class Catalog {
   readonly #pool: CatalogPool
+  /** what the server that holds it says of itself */
+  readonly server: ServerState
 
   constructor(pool: CatalogPool) {
     this.#pool = pool
+    this.server = new ServerState(pool)
   }
 
   settings(): Promise<Settings> {
@@ -61,6 +63,28 @@ export class Catalog {
     const Row = z.object({ requeued: z.number().int() })
     const { requeued } = await this.#pool.one(sql.type(Row)`select backup._start_worker(${version}) as requeued`)
     return requeued
+  }
+
+  /** Since when WAL waits that is not stored, by the server's clock; null when none does, or nothing is known. */
+  async atRiskSince(): Promise<Date | null> {
+    const Row = z.object({ ms: z.number().nullable() })
+    const { ms } = await this.#pool.one(
+      sql.type(Row)`select (extract(epoch from r.since) * 1000)::float8 as ms from backup._at_risk() r`,
+    )
+    return ms === null ? null : new Date(Math.floor(ms))
+  }
+
+  /**
+   * Keeps since when WAL waits of which `from` is the first byte. Repeating it is free.
+   *
+   * @param sinceMicros after 2000-01-01 UTC, as the server itself counts
+   */
+  async reportAtRisk(from: Lsn, sinceMicros: bigint): Promise<void> {
+    await this.#pool.one(sql.type(Nothing)`
+      select backup._report_at_risk(${lsnArgument(from)},
+        '2000-01-01 00:00:00+00'::timestamptz + ${sinceMicros.toString()}::bigint * interval '1 microsecond'
+      ) as nothing
+    `)
   }
 
   /** Shows in backup.checks what troubles a part of the worker; null when it works again. Repeating it is free. */
@@ -142,29 +166,49 @@ export class Catalog {
     return wal.coveredTo(this.#pool, systemIdentifier, timeline)
   }
 
+  /** What a segment follows, for its name; null when that is not known. */
+  previousMark(systemIdentifier: string, segment: Segment, segmentBytes: number): Promise<string | null> {
+    return wal.previousMark(this.#pool, systemIdentifier, segment, segmentBytes)
+  }
+
+  /** Key of the segment that holds the byte before `lsn`; null when it is not stored whole. */
+  keyOfSegmentBefore(
+    systemIdentifier: string,
+    timeline: number,
+    lsn: Lsn,
+    segmentBytes: number,
+  ): Promise<string | null> {
+    return wal.keyOfSegmentBefore(this.#pool, systemIdentifier, timeline, lsn, segmentBytes)
+  }
+
   /** See wal.ts. Where a gap begins that was not known before, or null. */
   recordGap(systemIdentifier: string, gap: wal.Gap): Promise<Lsn | null> {
     return wal.recordGap(this.#pool, systemIdentifier, gap)
   }
 
-  /** Why the server gave the slot up; null when it did not. */
-  slotLostBecause(slot: string): Promise<string | null> {
-    return slots.slotLostBecause(this.#pool, slot)
+  /** Where the WAL of this server ends now, by its own clock. */
+  walEnd(): Promise<wal.WalEnd> {
+    return wal.readEnd(this.#pool)
   }
 
-  /** How much WAL the slot keeps; null when none. */
-  slotHold(slot: string): Promise<slots.SlotHold | null> {
-    return slots.slotHold(this.#pool, slot)
+  /** Shows in the views that WAL is read from a standby, by its address; null when it is read where the catalog is. */
+  async reportSource(standby: string | null): Promise<void> {
+    await this.#pool.one(sql.type(Nothing)`select backup._report_source(${standby}) as nothing`)
+  }
+
+  /** Sees to it that the segment that ends at an LSN, or holds it, gets whole. Resolves to whether it will by itself. */
+  finishSegment(lsn: Lsn): Promise<boolean> {
+    return wal.finishSegment(this.#pool, lsn)
+  }
+
+  /** A moment by which all WAL before an LSN had been written, by this server's clock; null when it is not stored. */
+  walWrittenBy(systemIdentifier: string, timeline: number, lsn: Lsn): Promise<Date | null> {
+    return wal.writtenBy(this.#pool, systemIdentifier, timeline, lsn)
   }
 
   /** Whether a COMMIT waits for what the worker's WAL stream reports. */
   isSynchronous(): Promise<boolean> {
     return wal.isSynchronous(this.#pool, 'postbox')
-  }
-
-  /** Ends a process of ours on the server that does not notice that its connection is gone. */
-  endProcess(pid: number, applicationName: string): Promise<void> {
-    return endProcess(this.#pool, pid, applicationName)
   }
 
   /** The grant in use: of those that have not ended the one that ends last. Null when there is none. */
@@ -183,7 +227,7 @@ export class Catalog {
     return new Date(ms)
   }
 
-  /** SHA-256 of the newest backup's manifest, which the next one names; null before the first. */
+  /** SHA-256 of the manifest that was stored last, which the next one names; null before the first. */
   async previousManifest(systemIdentifier: string): Promise<Buffer | null> {
     const Row = z.object({ sha256: z.instanceof(Buffer).nullable() })
     const { sha256 } = await this.#pool.one(

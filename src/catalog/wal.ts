@@ -1,9 +1,9 @@
 import { sql } from 'slonik'
 import { z } from 'zod'
 import { parseLsn, type Lsn } from '../wal/lsn.js'
-import type { Segment } from '../wal/segment.js'
+import { segmentStart, type Segment } from '../wal/segment.js'
 import { json, type CatalogPool } from './pool.js'
-import { lsnArgument, Nothing, SystemIdentifier, systemIdentifierArgument } from './row-values.js'
+import { lsnArgument, Nothing, NumberText, SystemIdentifier, systemIdentifierArgument } from './row-values.js'
 
 /** A WAL segment that lies in the box. */
 export interface SegmentRow {
@@ -111,11 +111,19 @@ export async function isSynchronous(pool: CatalogPool, applicationName: string):
   return synchronous
 }
 
+/** Timeline on which a primary writes now; null on a standby. */
+export const TIMELINE_NOW = sql.fragment`
+  case when not pg_catalog.pg_is_in_recovery() then
+    ('x' || left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 8))::bit(32)::bigint::text
+  end`
+
 const WalIdentity = z.object({
   system_identifier: SystemIdentifier,
   segment_bytes: z.coerce.number().int(),
   /** a standby: nothing can be recorded */
   in_recovery: z.boolean(),
+  /** on which it writes; null on a standby */
+  timeline: NumberText.nullable(),
 })
 
 /** Whose WAL the server writes, and how it is cut. */
@@ -124,9 +132,50 @@ export type WalIdentity = z.infer<typeof WalIdentity>
 export async function readIdentity(pool: CatalogPool): Promise<WalIdentity> {
   return pool.one(sql.type(WalIdentity)`
     select c.system_identifier::text, pg_size_bytes(current_setting('wal_segment_size'))::text as segment_bytes,
-           pg_is_in_recovery() as in_recovery
+           pg_is_in_recovery() as in_recovery, ${TIMELINE_NOW} as timeline
     from pg_control_system() c
   `)
+}
+
+const WalEnd = z.object({
+  timeline: NumberText,
+  lsn: z.string().transform(parseLsn),
+  /** the server's clock, in seconds from 1970 */
+  at: z.number(),
+})
+
+/** How far a primary has written WAL, and when that was so. */
+export type WalEnd = z.infer<typeof WalEnd>
+
+export function readEnd(pool: CatalogPool): Promise<WalEnd> {
+  // The clock first: what is written while it is read is then younger than it says.
+  return pool.one(sql.type(WalEnd)`
+    select extract(epoch from clock_timestamp())::float8 as at, ${TIMELINE_NOW} as timeline,
+           pg_current_wal_lsn()::text as lsn
+  `)
+}
+
+/** See sql/42-record-segments.sql. */
+export async function finishSegment(pool: CatalogPool, lsn: Lsn): Promise<boolean> {
+  const Row = z.object({ finished: z.boolean() })
+  const { finished } = await pool.one(sql.type(Row)`select backup._finish_segment(${lsnArgument(lsn)}) as finished`)
+  return finished
+}
+
+/** A moment by which all WAL of a timeline before an LSN had been written; null when the segment has no row. */
+export async function writtenBy(
+  pool: CatalogPool,
+  systemIdentifier: string,
+  timeline: number,
+  lsn: Lsn,
+): Promise<Date | null> {
+  const Row = z.object({ ms: z.number().nullable() })
+  const { ms } = await pool.one(sql.type(Row)`
+    select (extract(epoch from backup._written_by(
+      ${systemIdentifierArgument(systemIdentifier)}, ${timeline}, ${lsnArgument(lsn)}
+    )) * 1000)::float8 as ms
+  `)
+  return ms === null ? null : new Date(Math.ceil(ms))
 }
 
 /** Whether a segment is recorded with this content. Throws `wal_conflict` when it is with another. */
@@ -158,3 +207,38 @@ export async function knowsTimeline(
 }
 
 const Known = z.object({ known: z.boolean() })
+
+/** What a segment follows, for its name; null when that is not known. */
+export async function previousMark(
+  pool: CatalogPool,
+  systemIdentifier: string,
+  { timeline, start }: Segment,
+  segmentBytes: number,
+): Promise<string | null> {
+  const Row = z.object({ mark: Mark.nullable() })
+  const { mark } = await pool.one(sql.type(Row)`
+    select backup._previous_mark(
+      ${systemIdentifierArgument(systemIdentifier)}, ${timeline}, ${lsnArgument(start)}, ${segmentBytes}
+    ) as mark
+  `)
+  return mark
+}
+
+const Mark = z.string().regex(/^[0-9a-f]{12}$/)
+
+/** Key of the segment that holds the byte before `lsn`; null when it is not stored whole. */
+export async function keyOfSegmentBefore(
+  pool: CatalogPool,
+  systemIdentifier: string,
+  timeline: number,
+  lsn: Lsn,
+  segmentBytes: number,
+): Promise<string | null> {
+  const Row = z.object({ key: z.string().nullable() })
+  const { key } = await pool.one(sql.type(Row)`
+    select backup._segment_key(
+      ${systemIdentifierArgument(systemIdentifier)}, ${timeline}, ${lsnArgument(segmentStart(lsn - 1n, segmentBytes))}
+    ) as key
+  `)
+  return key
+}

@@ -78,6 +78,11 @@ async function archiveByItself(file: WalFile): Promise<void> {
   const { workerConfig } = await import('../config.js')
   const { createLog } = await import('../log.js')
   const { readCertificates } = await import('./certificates.js')
-  const { databaseUrl, issuer, boxCaFile } = workerConfig()
-  await archiveAlone({ databaseUrl, issuer, ca: readCertificates(boxCaFile), log: createLog('error') }, file)
+  const { databaseUrls, issuer, boxCaFile } = workerConfig()
+  const { findPrimary } = await import('../catalog/find-primary.js')
+  const log = createLog('error')
+  const databaseUrl = await findPrimary(databaseUrls, (text) => {
+    log.warn(text)
+  })
+  await archiveAlone({ databaseUrl, issuer, ca: readCertificates(boxCaFile), log }, file)
 }

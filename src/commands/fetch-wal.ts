@@ -1,11 +1,12 @@
 import { spawn } from 'node:child_process'
-import { mkdir, stat } from 'node:fs/promises'
+import { mkdir, readFile, stat } from 'node:fs/promises'
 import { setTimeout as delay } from 'node:timers/promises'
 import { Command, Option } from 'commander'
 import { keyholderConfig, type KeyholderConfig } from '../config.js'
 import { PostboxError } from '../errors.js'
 import { parseDuration } from '../units.js'
 import { postmasterPid, Spool } from '../keyholder/spool.js'
+import type { WalChoice } from '../keyholder/wal-choice.js'
 import { interruptSignal } from './interrupt.js'
 
 const help = `
@@ -30,6 +31,7 @@ interface Options {
   absentExit: string
   prefetchAfter?: string
   segmentBytes?: string
+  choice?: string
 }
 
 const MAX_SPOOL_BYTES = 256 * 1024 * 1024
@@ -50,6 +52,10 @@ export function fetchWalCommand(): Command {
     .option('--spool <dir>', 'fetch the next segments into this directory, ahead of time')
     .option('--ahead <number>', 'segments to keep in the spool', '8')
     .option('--retry-for <time>', 'how long to try again while the archive does not answer', '60s')
+    .option(
+      '--choice <file>',
+      'which objects to take, where two servers wrote the same WAL: "postbox restore" wrote it',
+    )
     .addOption(new Option('--absent-exit <code>', 'exit code in place of 1').default('1').hideHelp())
     .addOption(new Option('--prefetch-after <file>', 'be the prefetcher').hideHelp())
     .addOption(new Option('--segment-bytes <number>', 'for the prefetcher').hideHelp())
@@ -85,9 +91,15 @@ async function takeFromPrefetcher(spool: Spool, file: string, path: string): Pro
 
 async function fetchNow(file: string, path: string, options: Options): Promise<number | null> {
   const { fetchWalFile } = await import('../keyholder/fetch-wal.js')
-  return withArchive(options, (archive, home) =>
-    fetchWalFile(archive, home, file, path, (text) => void process.stderr.write(`postbox: warning: ${text}\n`)),
-  )
+  const warn = (text: string) => void process.stderr.write(`postbox: warning: ${text}\n`)
+  const choice = await readChoice(options)
+  return withArchive(options, (archive, home) => fetchWalFile({ archive, home, name: file, warn, choice }, path))
+}
+
+async function readChoice({ choice }: Options): Promise<WalChoice | null> {
+  if (choice === undefined) return null
+  const { WalChoice: Choice } = await import('../keyholder/wal-choice.js')
+  return Choice.parse(await readFile(choice, 'utf8'))
 }
 
 /** Tells the prefetcher where Postgres is, and starts it when there is none and a server runs here. */
@@ -116,8 +128,9 @@ async function runPrefetcher(after: string, options: Options): Promise<void> {
   const segmentBytes = Number(options.segmentBytes)
   const ahead = Math.max(2, Math.min(Number(options.ahead), Math.floor(MAX_SPOOL_BYTES / segmentBytes)))
   const spool = new Spool(options.spool!)
+  const choice = await readChoice(options)
   await withArchive(options, (archive, home) =>
-    prefetch({ archive, home, spool, dataDir: '.', after, segmentBytes, ahead }),
+    prefetch({ archive, home, spool, dataDir: '.', after, segmentBytes, ahead, choice }),
   )
 }
 

@@ -4,9 +4,10 @@ import { checkServerName } from '../box/server-name.js'
 import { catalogError } from '../catalog/catalog-error.js'
 import { configure } from '../catalog/configure.js'
 import { sessionConfig } from '../catalog/driver.js'
+import { findPrimary } from '../catalog/find-primary.js'
 import { installCatalog } from '../catalog/install.js'
 import { ensureWorkerRole } from '../catalog/worker-role.js'
-import { databaseUrl } from '../config.js'
+import { databaseUrls } from '../config.js'
 import type { Secret } from '../secret.js'
 
 interface InstallOptions {
@@ -42,8 +43,11 @@ export function installCommand(): Command {
 async function install(options: InstallOptions): Promise<string> {
   const { server, workerRole } = options
   if (server !== undefined) checkServerName(server)
-  const url =
-    options.databaseUrl === undefined ? databaseUrl() : databaseUrl({ POSTBOX_DATABASE_URL: options.databaseUrl })
+  const given = options.databaseUrl
+  const urls = given === undefined ? databaseUrls() : databaseUrls({ POSTBOX_DATABASE_URL: given })
+  const url = await findPrimary(urls, (text) => {
+    process.stderr.write(`postbox: ${text}\n`)
+  })
   const client = await connect(url)
   try {
     await installCatalog(client)

@@ -3,6 +3,7 @@ import { checkServerName } from '../box/server-name.js'
 import { PostboxError } from '../errors.js'
 import type { Archive } from '../keyholder/archive.js'
 import { listHome, type ListedBackup, type ListedHome } from '../keyholder/list-server.js'
+import type { ListedTimeline } from '../keyholder/list-timelines.js'
 import { servers, systemIdentifiers } from '../keyholder/stored-backups.js'
 import { roundBytes } from './round-bytes.js'
 import { table } from './table.js'
@@ -57,9 +58,23 @@ function describe(home: ListedHome): string {
   for (const { timeline, from_lsn, to_lsn } of home.wal_gaps) {
     lines.push(`  gap: WAL of timeline ${timeline} is missing from ${from_lsn} to ${to_lsn}`)
   }
+  if (home.timelines.length > 1) lines.push(...home.timelines.map(describeTimeline))
+  for (const { timeline, from_lsn, to_lsn, keys } of home.partings) {
+    const stretch = from_lsn === to_lsn ? `at ${from_lsn}` : `from ${from_lsn} to ${to_lsn}`
+    lines.push(
+      `  timeline ${timeline} is stored in two ways ${stretch}, as after a split brain; restore --follow KEY takes one of them:`,
+      ...keys.map((key) => `    ${key}`),
+    )
+  }
   for (const backup of home.backups) for (const one of backup.problems) lines.push(`  ${backup.backup_id}: ${one}`)
   for (const one of home.problems) lines.push(`  ${one}`)
   return lines.join('\n') + '\n'
+}
+
+function describeTimeline({ timeline, parent, switch_lsn, from_lsn, to_lsn }: ListedTimeline): string {
+  const origin = parent === null ? '' : ` left ${parent} at ${switch_lsn!};`
+  const stored = from_lsn === null ? 'no whole segment' : `whole segments from ${from_lsn} to ${to_lsn!}`
+  return `  timeline ${timeline} (0x${timeline.toString(16).toUpperCase()}):${origin} ${stored}`
 }
 
 function row(backup: ListedBackup): string[] {

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { Command, InvalidArgumentError, Option } from 'commander'
 import type { KeyholderConfig } from '../config.js'
 import type { Archive } from '../keyholder/archive.js'
+import { parseFollow, type Follow } from '../keyholder/follow.js'
 import { prepareRestore, type PreparedRestore } from '../keyholder/prepare-restore.js'
 import type { TargetAction } from '../keyholder/recovery-settings.js'
 import { fetchWalArguments, ownInvocation, restoreCommandLine } from '../keyholder/restore-command.js'
@@ -42,6 +43,7 @@ interface Options {
   targetAction: TargetAction
   exclusive?: true
   backup?: string
+  follow?: Follow
   tablespace: Map<string, string>
   jobs: number
   dryRun?: true
@@ -60,7 +62,10 @@ export function restoreCommand(): Command {
     )
     .option('--exclusive', 'stop right before the target, not right after it')
     .addOption(
-      new Option('--target-timeline <timeline>', "latest, current (the backup's own) or its number")
+      new Option(
+        '--target-timeline <timeline>',
+        "latest, current (the backup's own), its number, or 0x and its number as in file names",
+      )
         .argParser(parseTargetTimeline)
         .default('latest'),
     )
@@ -70,6 +75,12 @@ export function restoreCommand(): Command {
         .default('promote'),
     )
     .option('--backup <id>', 'this backup (default: the newest that can reach the target)')
+    .addOption(
+      new Option(
+        '--follow <key>',
+        'where two servers wrote the same WAL, the one that wrote this object (default: what was stored first)',
+      ).argParser(parseFollow),
+    )
     .option('--system-identifier <number>', "which of the server's lives (default: that with the newest backup)")
     .option('--tablespace <oid=dir>', 'put a tablespace elsewhere; may be repeated', addTablespace, new Map())
     .addOption(new Option('--jobs <number>', 'objects to fetch at once').argParser(parseJobs).default(4))
@@ -87,7 +98,8 @@ async function run(archive: Archive, config: KeyholderConfig, options: Options):
   let rawBytes = 0
   if (!options.dryRun) {
     const progress = new Progress('restoring', storedBytes(prepared.located), process.stderr.isTTY && !options.json)
-    const restoreLine = restoreCommandLine(ownInvocation(), fetchWalArguments(config, prepared.plan.home))
+    const { home, choice } = prepared.plan
+    const restoreLine = restoreCommandLine(ownInvocation(), fetchWalArguments(config, home, choice !== null))
     try {
       await restore(archive, {
         ...prepared,
@@ -116,13 +128,19 @@ function requestOf(options: Options) {
   if (exclusive && !['time', 'lsn', 'xid'].includes(target.kind)) {
     throw new PostboxError('bad_argument', '--exclusive goes with time=, lsn= and xid= only', 'Leave it out.')
   }
+  const { follow, systemIdentifier = follow?.home.systemIdentifier } = options
+  if (follow && (follow.home.server !== server || follow.home.systemIdentifier !== systemIdentifier)) {
+    const hint = 'Copy a whole key from what "postbox list" says of two servers.'
+    throw new PostboxError('bad_argument', `${follow.key} is not of server ${server}, ${systemIdentifier!}`, hint)
+  }
   return {
     server,
-    systemIdentifier: options.systemIdentifier ?? null,
+    systemIdentifier: systemIdentifier ?? null,
     backupId: options.backup ?? null,
     target,
     inclusive: !exclusive,
     timeline: targetTimeline,
+    follow: follow ?? null,
   }
 }
 

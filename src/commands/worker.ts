@@ -18,10 +18,10 @@ export function workerCommand(): Command {
   return new Command('worker').addHelpText('after', help).action(async () => {
     const config = workerConfig()
     growThreadPool(config.threads)
-    const { databaseUrl, issuer, threads, socket } = config
+    const { databaseUrls, sourceUrls, issuer, threads, socket } = config
     const log = createLog(config.logLevel)
     const ca = readCertificates(config.boxCaFile)
-    await runWorker({ databaseUrl, issuer, ca, threads, socket, log }, interruptSignal())
+    await runWorker({ databaseUrls, sourceUrls, issuer, ca, threads, socket, log }, interruptSignal())
     log.info('the worker has ended')
   })
 }

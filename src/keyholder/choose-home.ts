@@ -4,16 +4,24 @@ import { PostboxError } from '../errors.js'
 import type { Archive } from './archive.js'
 import { backupIds, readBackup, systemIdentifiers } from './stored-backups.js'
 
+/** One of a server's lives, and the system identifiers of its others. */
+export interface ChosenHome {
+  home: Home
+  others: string[]
+  notes: string[]
+}
+
 /**
  * Which of a server's lives to restore: after initdb or pg_upgrade the same name has another system identifier.
  *
- * `asked`: null takes the life with the newest finished backup. Throws `backup_missing`.
+ * `asked`: null takes the life that has the backup `backupId`, or the newest finished one. Throws `backup_missing`.
  */
 export async function chooseHome(
   archive: Archive,
   server: string,
   asked: string | null,
-): Promise<{ home: Home; notes: string[] }> {
+  backupId: string | null,
+): Promise<ChosenHome> {
   const found = await systemIdentifiers(archive, checkServerName(server))
   if (found.length === 0 || (asked !== null && !found.includes(asked))) {
     const what = asked === null || found.length === 0 ? 'nothing' : `no system identifier ${asked}`
@@ -25,14 +33,23 @@ export async function chooseHome(
     )
   }
   const homes = (asked === null ? found : [asked]).map((systemIdentifier) => ({ server, systemIdentifier }))
-  if (homes.length === 1) return { home: homes[0]!, notes: [] }
+  const chosen = (home: Home, notes: string[] = []): ChosenHome => {
+    return { home, others: found.filter((one) => one !== home.systemIdentifier), notes }
+  }
+  if (homes.length === 1) return chosen(homes[0]!)
+  if (backupId !== null) {
+    const having = await Promise.all(homes.map(async (home) => (await readBackup(archive, home, backupId)) && home))
+    const home = having.find((one) => one !== null)
+    if (home) return chosen(home)
+  }
 
+  // By the time of backups: a new life may begin anywhere in the WAL, and identifiers say when initdb ran.
   const dated = await Promise.all(homes.map(async (home) => ({ home, newest: await newestCommitted(archive, home) })))
   dated.sort((a, b) => (a.newest < b.newest ? 1 : -1))
   const { home } = dated[0]!
   const others = dated.slice(1).map((one) => one.home.systemIdentifier)
   const note = `server ${server} has had ${homes.length} system identifiers; taking ${home.systemIdentifier}, which has the newest backup (others, by --system-identifier: ${others.join(', ')})`
-  return { home, notes: [note] }
+  return chosen(home, [note])
 }
 
 /** Id of the newest finished backup, or an empty text. Ids sort by time. */

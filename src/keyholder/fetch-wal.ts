@@ -1,15 +1,25 @@
 import { rename, rm, writeFile } from 'node:fs/promises'
 import type { Home } from '../box/key-names.js'
 import { PostboxError } from '../errors.js'
-import { formatLsn } from '../wal/lsn.js'
+import { formatLsn, type Lsn } from '../wal/lsn.js'
 import { checkSegment, readSegmentHeader } from '../wal/page.js'
 import { parseSegmentName } from '../wal/segment.js'
 import type { Archive } from './archive.js'
 import { readTails } from './stored-tails.js'
-import { findSegment, hasAnything, readHistory, readSegment, type StoredSegment } from './stored-wal.js'
+import { findHistories, findSegment, hasAnything, readHistory, readSegment, type StoredSegment } from './stored-wal.js'
+import type { WalChoice } from './wal-choice.js'
 
 const HISTORY = /^([0-9A-F]{8})\.history$/
 const SEGMENT = /^[0-9A-F]{24}$/
+
+export interface WalFileWanted {
+  archive: Archive
+  home: Home
+  name: string
+  warn: (text: string) => void
+  /** which objects to take where two servers wrote the same WAL; null: what was stored first */
+  choice: WalChoice | null
+}
 
 /**
  * Puts a WAL file where Postgres wants it. Returns its size, or null when the archive surely does not have it.
@@ -21,13 +31,10 @@ const SEGMENT = /^[0-9A-F]{24}$/
  * object and an archive without anything of this server included: Postgres must not take those for the end of WAL.
  */
 export async function fetchWalFile(
-  archive: Archive,
-  home: Home,
-  name: string,
+  { archive, home, name, warn, choice }: WalFileWanted,
   to: string,
-  warn: (text: string) => void,
 ): Promise<number | null> {
-  const content = await readWalFile(archive, home, name, warn)
+  const content = await readWalFile({ archive, home, name, warn, choice })
   if (content === null) {
     await checkHome(archive, home)
     return null
@@ -45,15 +52,18 @@ export async function fetchWalFile(
   return content.length
 }
 
-async function readWalFile(archive: Archive, home: Home, name: string, warn: (text: string) => void) {
+async function readWalFile(wanted: WalFileWanted): Promise<Buffer | null> {
+  const { archive, home, name, warn, choice } = wanted
   const history = HISTORY.exec(name)
-  if (history) return readHistory(archive, home, Number.parseInt(history[1]!, 16))
-  if (!SEGMENT.test(name)) return null
-  const whole = await readWhole(archive, home, name, warn)
+  if (history) return readHistoryOf(wanted, Number.parseInt(history[1]!, 16))
+  if (!SEGMENT.test(name) || choice?.isBehind(name)) return null
+  const beginning = choice?.beginningOf(name)
+  if (beginning) return readBeginning(wanted, beginning)
+  const whole = await readWhole(wanted)
   if (whole) return whole
-  const partial = await readTails(archive, home, name, warn)
+  const { partial } = await readTails(archive, home, name, { warn, mark: choice?.tailMark(name) ?? null })
   // It may have become whole meanwhile, and its tails pruned: then Postgres must not take their end for the end of WAL.
-  const wholeNow = await readWhole(archive, home, name, warn)
+  const wholeNow = await readWhole(wanted)
   if (wholeNow || !partial) return wholeNow
   if (partial.stored.length < partial.padded.length) {
     warn(`${name} is not stored whole; its tails hold it up to ${formatLsn(partial.end)}`)
@@ -61,10 +71,30 @@ async function readWalFile(archive: Archive, home: Home, name: string, warn: (te
   return partial.padded
 }
 
-async function readWhole(archive: Archive, home: Home, name: string, warn: (text: string) => void) {
-  const segment = await findSegment(archive, home, name)
+/** The end of a timeline that was left, out of the segment that goes on from it; zeros behind it. */
+async function readBeginning(wanted: WalFileWanted, { name, upTo }: { name: string; upTo: Lsn }): Promise<Buffer> {
+  const content = await readWalFile({ ...wanted, name })
+  if (!content) {
+    const message = `segment ${name}, which holds the end of ${wanted.name}, is not stored any more`
+    throw new PostboxError('wal_missing', message, 'Restore again.')
+  }
+  return Buffer.from(content).fill(0, Number(upTo - readSegmentHeader(content).start))
+}
+
+async function readHistoryOf({ archive, home, choice }: WalFileWanted, timeline: number): Promise<Buffer | null> {
+  const histories = await findHistories(archive, home, timeline)
+  const history = choice ? choice.history(timeline, histories) : histories[0]
+  return history ? readHistory(archive, history) : null
+}
+
+async function readWhole({ archive, home, name, warn, choice }: WalFileWanted): Promise<Buffer | null> {
+  const contents = await findSegment(archive, home, name)
+  const segment = choice ? choice.segment(name, contents) : contents[0]
   if (!segment) return null
-  for (const key of segment.rivals) warn(`${key} claims ${name} with other bytes; taking ${segment.object.key}`)
+  // Who restores with a choice was told already.
+  for (const other of choice ? [] : contents.slice(1)) {
+    warn(`${other.object.key} claims ${name} with other bytes; taking ${segment.object.key}`)
+  }
   return readVerified(archive, home, segment)
 }
 

@@ -2,11 +2,13 @@ import type { Home } from '../box/key-names.js'
 import { asPostboxError, PostboxError } from '../errors.js'
 import { formatLsn, type Lsn } from '../wal/lsn.js'
 import type { Archive } from './archive.js'
-import { placeOf } from './plan.js'
+import { placeOf, type BackupPlace } from './backup-place.js'
+import { listTimelines, type ListedTimeline, type Parting } from './list-timelines.js'
 import { backups, type BrokenBackup, type StoredBackup } from './stored-backups.js'
 import { formatTime, microsOf } from './target.js'
 import { missingSegments } from './wal-chain.js'
-import { WalMap, type BackupPlace, type Route } from './wal-map.js'
+import { WalMap } from './wal-map.js'
+import { findRoute, type Route } from './wal-route.js'
 
 /** Times and positions that a backup can be recovered to, without a gap. */
 export interface Window {
@@ -43,6 +45,9 @@ export interface ListedHome {
   backups: ListedBackup[]
   /** WAL that is missing between what is stored, from the oldest backup on */
   wal_gaps: { timeline: number; from_lsn: string; to_lsn: string }[]
+  timelines: ListedTimeline[]
+  /** where two servers wrote the same WAL with other bytes */
+  partings: Parting[]
   problems: string[]
 }
 
@@ -64,9 +69,9 @@ export async function listHome(archive: Archive, home: Home): Promise<ListedHome
     if (backup.state === 'committed') listed.push(await listCommitted(wal, backup))
     else listed.push(listBroken(backup))
   }
-  for (const key of wal.rivals) problems.push(`${key} claims a segment that was stored before with other bytes`)
   problems.push(...wal.tailProblems)
-  return { server: home.server, system_identifier: home.systemIdentifier, backups: listed, wal_gaps, problems }
+  const { server, systemIdentifier: system_identifier } = home
+  return { server, system_identifier, backups: listed, wal_gaps, ...(await listTimelines(wal)), problems }
 }
 
 /** What is kept of a backup, so that memory does not grow with its parts. */
@@ -139,13 +144,13 @@ async function listCommitted(wal: WalMap, backup: Summary): Promise<ListedBackup
 async function bestRoute(wal: WalMap, place: BackupPlace, problems: string[]): Promise<Route | null> {
   for (const timeline of [...(await wal.timelines())].reverse()) {
     try {
-      const route = await wal.route(place, timeline)
+      const route = await findRoute(wal, place, timeline)
       if (route?.arrived) return route
     } catch (thrown) {
       problems.push(tolerated(thrown))
     }
   }
-  return wal.route(place, place.timeline)
+  return findRoute(wal, place, place.timeline)
 }
 
 async function lastCommit(wal: WalMap, route: Route, place: BackupPlace, problems: string[]): Promise<bigint | null> {
@@ -186,7 +191,7 @@ function listBroken({ backupId, state, problem, suspicions }: BrokenBackup): Lis
 async function gaps(wal: WalMap, oldest: Lsn, problems: string[]): Promise<ListedHome['wal_gaps']> {
   const found: ListedHome['wal_gaps'] = []
   for (const timeline of await wal.timelines()) {
-    if (timeline > 1 && !(await wal.history(timeline).catch((thrown: unknown) => tolerated(thrown)))) {
+    if (timeline > 1 && !(await wal.histories.of(timeline).catch((thrown: unknown) => tolerated(thrown)))) {
       problems.push(`timeline ${timeline} has WAL, but its history is not stored`)
     }
     for (const gap of await wal.gaps(timeline, oldest)) {

@@ -1,13 +1,17 @@
 import type { Home } from '../box/key-names.js'
 import { PostboxError } from '../errors.js'
-import { formatLsn, parseLsn, type Lsn } from '../wal/lsn.js'
+import { formatLsn, type Lsn } from '../wal/lsn.js'
 import type { Archive } from './archive.js'
+import { isReplaced, placeOf, type BackupPlace } from './backup-place.js'
 import { chooseHome } from './choose-home.js'
+import type { Follow } from './follow.js'
 import { checkReachable } from './reachable.js'
 import { backupIds, readBackup, type BrokenBackup, type StoredBackup } from './stored-backups.js'
 import { formatTarget, microsOf, type Target, type TargetTimeline } from './target.js'
 import { missingSegments } from './wal-chain.js'
-import { WalMap, type BackupPlace, type Route } from './wal-map.js'
+import type { WalChoice } from './wal-choice.js'
+import { WalMap } from './wal-map.js'
+import { findRoute, type Route } from './wal-route.js'
 
 /** What a person wants restored. */
 export interface RestoreRequest {
@@ -20,6 +24,8 @@ export interface RestoreRequest {
   /** whether the target itself is still applied */
   inclusive: boolean
   timeline: TargetTimeline
+  /** whose WAL to follow where two servers wrote the same, if not that which was stored first */
+  follow?: Follow | null
 }
 
 /** How it will be done. */
@@ -35,6 +41,8 @@ export interface RestorePlan {
   reachableLsn: Lsn
   /** newest commit in it, in microseconds from 1970; null when there is none after the backup, or nobody looked */
   lastCommitMicros: bigint | null
+  /** which WAL to take, where two servers wrote the same; null elsewhere */
+  choice: WalChoice | null
   notes: string[]
 }
 
@@ -45,16 +53,18 @@ export interface RestorePlan {
  * `backup_missing`, `wal_missing` naming the segments, `target_unreachable` naming what can be reached.
  */
 export async function planRestore(archive: Archive, request: RestoreRequest): Promise<RestorePlan> {
-  const { home, notes } = await chooseHome(archive, request.server, request.systemIdentifier)
-  const search = new Search(archive, home, request, notes)
+  const { server, systemIdentifier, backupId } = request
+  const { home, others, notes } = await chooseHome(archive, server, systemIdentifier, backupId)
+  const search = new Search(archive, home, request, notes, others)
   const found = await search.run()
   if (!found) throw await search.failure()
   const { backup, wal, route } = found
   const end = await checkReachable(wal, route, backup.manifest, request, notes)
-  notes.push(...wal.tailProblems)
+  notes.push(...route.notes, ...wal.tailProblems)
   const { target, lastCommitMicros } = end
   const { inclusive } = request
-  return { home, backup, target, inclusive, timeline: route.target, reachableLsn: route.end, lastCommitMicros, notes }
+  const { target: timeline, end: reachableLsn, choice } = route
+  return { home, backup, target, inclusive, timeline, reachableLsn, lastCommitMicros, choice, notes }
 }
 
 interface Found {
@@ -69,8 +79,9 @@ class Search {
   readonly #wal = new Map<number, WalMap>()
   /** the oldest backup that was read and passed over because it ended after the target */
   #tooNew: StoredBackup | null = null
-  /** ids of backups that began after the target, newest first, and were not even read */
+  /** ids of backups that began after the target, and were not even read */
   readonly #began: string[] = []
+  #readBegan = false
   #walMissing: PostboxError | null = null
 
   constructor(
@@ -78,11 +89,31 @@ class Search {
     readonly home: Home,
     readonly request: RestoreRequest,
     readonly notes: string[],
+    /** system identifiers of the server's other lives */
+    readonly others: readonly string[],
   ) {}
 
   async run(): Promise<Found | null> {
+    return (await this.#search()) ?? (await this.#searchBegan())
+  }
+
+  /**
+   * A standby may lag, or be kept behind on purpose: its backup then goes back to a time before it was begun. It is
+   * looked for only where nothing else reaches the target, as each backup would have to be read for it.
+   */
+  async #searchBegan(): Promise<Found | null> {
+    const ids = [...new Set(this.#began.splice(0))].sort()
+    this.#readBegan = true
+    for (const id of ids) {
+      const found = await this.#search([id])
+      if (found || this.#tooNew) return found
+    }
+    return null
+  }
+
+  async #search(only?: string[]): Promise<Found | null> {
     const { backupId } = this.request
-    const ids = backupId === null ? await backupIds(this.archive, this.home) : [backupId]
+    const ids = only ?? (backupId === null ? await backupIds(this.archive, this.home) : [backupId])
     for (const timeline of await this.#timelines()) {
       const offWay: string[] = []
       for (const id of ids) {
@@ -98,17 +129,19 @@ class Search {
   async failure(): Promise<PostboxError> {
     const { backupId, target, timeline, server } = this.request
     if (this.#walMissing) return this.#walMissing
-    for (const id of [...new Set(this.#began)].sort()) {
-      if (this.#tooNew) break
-      const backup = await this.#read(id)
-      if (backup?.state === 'committed') this.#tooNew = backup
-    }
-    const list = `Run "postbox list --server ${server}" to see what can be restored.`
+    const lives = this.others.length === 0 ? '' : ` Its other lives: --system-identifier ${this.others.join(', ')}.`
+    const list = `Run "postbox list --server ${server}" to see what can be restored.${lives}`
     if (this.#tooNew) {
       const { backup_id, stopped_at, stop_lsn } = this.#tooNew.manifest
       const which = backupId === null ? 'the first backup that can be used' : 'that backup'
       const message = `${formatTarget(target)} is before ${which}, ${backup_id}, ended at ${stopped_at}, ${stop_lsn}`
       return new PostboxError('target_unreachable', message, list)
+    }
+    const { follow } = this.request
+    if (follow) {
+      const message = `no way of recovery leads through ${follow.key}`
+      const hint = 'Name another --backup or --target-timeline, or another key. ' + list
+      return new PostboxError('target_unreachable', message, hint)
     }
     if (typeof timeline === 'number') {
       const message = `no stored backup of ${server} leads to timeline ${timeline}`
@@ -135,15 +168,18 @@ class Search {
     if (this.#endsAfterTarget(backup, place)) return null
 
     const wal = this.#walMap(backup.manifest.wal_segment_bytes)
-    const route = await wal.route(place, timeline ?? place.timeline)
+    const target = timeline ?? place.timeline
+    const route = await findRoute(wal, place, target)
     if (!route) {
       offWay.push(backupId)
-      if (!(await wal.history(timeline!))) this.#note(`timeline ${timeline!} has WAL, but its history is not stored`)
+      if (target !== place.timeline && !(await wal.histories.of(target))) {
+        this.#note(`timeline ${target} has WAL, but its history is not stored`)
+      }
       return null
     }
-    if (route.end < place.stopLsn) {
+    if (route.end < place.stopLsn || (await isReplaced(wal, place))) {
       const names = missingSegments(route.way, route.runs, place.startLsn, place.stopLsn, wal.segmentBytes)
-      this.#walMissing ??= walMissing(backupId, names)
+      this.#walMissing ??= walMissing(backupId, names, route.end)
       this.#note(`backup ${backupId} cannot be used: ${this.#walMissing.message}`)
       return null
     }
@@ -158,7 +194,7 @@ class Search {
   async #usable(backupId: string): Promise<StoredBackup | null> {
     const { target } = this.request
     // An id begins with the time of its start: most that are too new need not be read.
-    if (target.kind === 'time' && startOf(backupId) > target.micros) {
+    if (!this.#readBegan && target.kind === 'time' && startOf(backupId) > target.micros) {
       this.#began.push(backupId)
       return null
     }
@@ -189,21 +225,15 @@ class Search {
 
   #walMap(segmentBytes: number): WalMap {
     let map = this.#wal.get(segmentBytes)
-    if (!map) this.#wal.set(segmentBytes, (map = new WalMap(this.archive, this.home, segmentBytes)))
+    if (!map) {
+      map = new WalMap(this.archive, this.home, segmentBytes, this.request.follow ?? null)
+      this.#wal.set(segmentBytes, map)
+    }
     return map
   }
 
   #note(text: string): void {
     if (!this.notes.includes(text)) this.notes.push(text)
-  }
-}
-
-/** Start and end of a backup in the WAL. */
-export function placeOf({ manifest }: StoredBackup): BackupPlace {
-  return {
-    timeline: manifest.timeline,
-    startLsn: parseLsn(manifest.start_lsn),
-    stopLsn: parseLsn(manifest.stop_lsn),
   }
 }
 
@@ -220,10 +250,13 @@ function some(names: string[]): string {
   return names.slice(0, NAMES_SHOWN).join(', ') + more
 }
 
-function walMissing(backupId: string, names: string[]): PostboxError {
+function walMissing(backupId: string, names: string[], end: Lsn): PostboxError {
+  const stored = names.length === 0
   return new PostboxError(
     'wal_missing',
-    `WAL that backup ${backupId} needs is not stored: ${some(names)}`,
+    stored
+      ? `WAL that backup ${backupId} needs is stored from ${formatLsn(end)} on by another server alone`
+      : `WAL that backup ${backupId} needs is not stored: ${some(names)}`,
     'If the backup has just ended, its last segment may be on its way; otherwise restore another backup.',
   )
 }

@@ -5,7 +5,8 @@ import { asPostboxError } from '../errors.js'
 import type { Archive } from './archive.js'
 import { readVerified } from './fetch-wal.js'
 import { postmasterPid, type Spool } from './spool.js'
-import { walSegments, type StoredSegment } from './stored-wal.js'
+import { walSegments, type SegmentContents, type StoredSegment } from './stored-wal.js'
+import type { WalChoice } from './wal-choice.js'
 
 export interface PrefetchOptions {
   archive: Archive
@@ -18,6 +19,8 @@ export interface PrefetchOptions {
   segmentBytes: number
   /** segments to keep in the spool */
   ahead: number
+  /** as for fetch-wal */
+  choice: WalChoice | null
 }
 
 const SEGMENT = /^[0-9A-F]{24}$/
@@ -51,7 +54,7 @@ class Prefetcher {
   #wantedAt = 0
   #touchedAt = 0
   /** what follows the position in the archive, as listed */
-  #upcoming: AsyncGenerator<StoredSegment>
+  #upcoming: AsyncGenerator<SegmentContents>
   /** the listing has come to its end, at this time */
   #endedAt: number | null = null
   readonly #fetching = new Map<string, Promise<void>>()
@@ -137,7 +140,7 @@ class Prefetcher {
   }
 
   async #fill(): Promise<void> {
-    const { ahead } = this.options
+    const { ahead, choice } = this.options
     const now = Date.now()
     if (this.#endedAt !== null && now - this.#endedAt > AT_END_MS / 3) this.#upcoming = this.#list()
     while (this.#fetching.size < this.#atOnce && this.#fetching.size + this.#spooled.size < ahead) {
@@ -147,10 +150,12 @@ class Prefetcher {
         return
       }
       this.#endedAt = null
-      const { name } = next.value
+      const { name } = next.value[0]!
       if (name <= this.#position || this.#spooled.has(name) || this.#fetching.has(name)) continue
+      const segment = choice ? choice.segment(name, next.value) : next.value[0]!
+      if (!segment) continue
       await this.options.spool.claim(name)
-      const fetching = this.#fetch(next.value).finally(() => {
+      const fetching = this.#fetch(segment).finally(() => {
         this.#fetching.delete(name)
         this.#stir()
       })
@@ -171,7 +176,7 @@ class Prefetcher {
     }
   }
 
-  #list(): AsyncGenerator<StoredSegment> {
+  #list(): AsyncGenerator<SegmentContents> {
     const { archive, home } = this.options
     const timeline = Number.parseInt(this.#position.slice(0, 8), 16)
     return walSegments(archive, home, timeline, this.#position)

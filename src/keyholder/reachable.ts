@@ -3,7 +3,8 @@ import { PostboxError } from '../errors.js'
 import { formatLsn, parseLsn, type Lsn } from '../wal/lsn.js'
 import type { RestoreRequest } from './plan.js'
 import { formatTarget, formatTime, type Target } from './target.js'
-import type { Route, WalMap } from './wal-map.js'
+import type { WalMap } from './wal-map.js'
+import type { Route } from './wal-route.js'
 
 /** What recovery will stop at. */
 interface End {

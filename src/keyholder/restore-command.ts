@@ -7,6 +7,9 @@ import type { KeyholderConfig } from '../config.js'
 /** Where fetch-wal keeps segments that are not yet asked for: never part of a base backup, and on pg_wal's file system. */
 export const SPOOL = 'pg_wal/postbox-spool'
 
+/** What a restore whose WAL two servers wrote follows; there for the same reasons, and gone with recovery too. */
+export const CHOICE = 'pg_wal/postbox-choice.json'
+
 /** Exit code by which fetch-wal tells our shell line that the archive does not have a file; Node itself ends with no such code. */
 export const ABSENT_EXIT = 66
 
@@ -32,13 +35,14 @@ function absoluteOptions(execArgv: readonly string[], cwd: string): string[] {
 }
 
 /** Arguments of fetch-wal that say where the archive is. They hold no secret: keys come by the AWS SDK's usual chain. */
-export function fetchWalArguments(config: KeyholderConfig, home: Home): string[] {
+export function fetchWalArguments(config: KeyholderConfig, home: Home, hasChoice = false): string[] {
   return [
     ...['--server', home.server, '--system-identifier', home.systemIdentifier],
     ...['--bucket', config.bucket, '--region', config.region],
     ...(config.endpoint === null ? [] : ['--endpoint', config.endpoint]),
     ...(config.pathStyle ? ['--path-style'] : []),
     ...(config.caFile === null ? [] : ['--ca-file', resolve(config.caFile)]),
+    ...(hasChoice ? ['--choice', CHOICE] : []),
   ]
 }
 
@@ -58,7 +62,7 @@ export function restoreCommandLine(invocation: readonly string[], fetchArguments
   return `${fast} || ${slow} '%f' '%p' || { [ $? -eq ${ABSENT_EXIT} ] && exit 1; exit 255; }`
 }
 
-/** The recovery_end_command: removes the spool. Renamed first, so that a running prefetcher finds it gone at once. */
+/** The recovery_end_command: removes the spool and the choice. The spool is renamed first, so that a running prefetcher finds it gone at once. */
 export function recoveryEndCommandLine(): string {
-  return `mv '${SPOOL}' '${SPOOL}.old' 2>/dev/null && rm -rf '${SPOOL}.old'; true`
+  return `rm -f '${CHOICE}'; mv '${SPOOL}' '${SPOOL}.old' 2>/dev/null && rm -rf '${SPOOL}.old'; true`
 }

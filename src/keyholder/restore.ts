@@ -6,7 +6,7 @@ import { fetchPart, fetchParts, type LocatedBackup, type LocatedPart } from './f
 import { inOrder } from './in-order.js'
 import type { RestorePlan } from './plan.js'
 import { recoveryConfiguration, type TargetAction } from './recovery-settings.js'
-import { recoveryEndCommandLine } from './restore-command.js'
+import { CHOICE, recoveryEndCommandLine } from './restore-command.js'
 import { makeDirectories, type Place } from './restore-directories.js'
 import { syncDirectory, syncFileSystems } from './sync-file-system.js'
 import { tablespaceMap } from './tablespace-map.js'
@@ -184,6 +184,7 @@ async function writeRecovery({ plan, dataDir, owner, action, restoreCommand }: R
   const file = join(dataDir, 'postgresql.auto.conf')
   const previous = await readFile(file, 'utf8').catch(() => '')
   for (const [path, content] of [
+    ...(plan.choice ? [[join(dataDir, CHOICE), plan.choice.format()] as const] : []),
     [file, recoveryConfiguration(previous, settings)],
     [join(dataDir, 'recovery.signal'), ''],
   ] as const) {

@@ -1,12 +1,12 @@
-import { parseTailKey, tailPrefix, type Home } from '../box/key-names.js'
+import { createHash } from 'node:crypto'
+import { parseTailKey, sha12, tailPrefix, type Home, type Previous, type TailRange } from '../box/key-names.js'
 import { PostboxError } from '../errors.js'
 import { formatLsn, type Lsn } from '../wal/lsn.js'
 import { checkSegment, LONG_HEADER_BYTES, readSegmentHeader } from '../wal/page.js'
 import { parseSegmentName, type Segment } from '../wal/segment.js'
 import type { Archive, StoredObject } from './archive.js'
 import { inOrder } from './in-order.js'
-import { checkMark } from './stored-wal.js'
-import { chainOf, type TailPlace } from './tail-chain.js'
+import { TailBranches, type TailBranch, type TailPiece } from './tail-branches.js'
 import { decompress } from './zstd.js'
 
 /** The beginning of a segment that is not stored whole, joined from its tails. */
@@ -18,11 +18,32 @@ export interface PartialSegment {
   end: Lsn
   /** the same bytes in a segment's size, zeros behind them: there Postgres sees the end of WAL */
   padded: Buffer
+  /** first 12 hex digits of the SHA-256 of `stored`: the mark of its last tail */
+  mark: string
 }
 
-interface StoredTail extends TailPlace {
+/** What the tails of a segment come to. */
+export interface Tails {
+  /** null when they do not even hold its header */
+  partial: PartialSegment | null
+  /** whether another server's tails were passed over */
+  parted: boolean
+}
+
+export interface TailsWanted {
+  /** told of each tail that is passed over, and why */
+  warn: (text: string) => void
+  /** sizes that the segment may have */
+  sizes?: readonly number[]
+  /** whether a segment with this `previous` goes on from what is in front; null when it does not say what it follows */
+  follows?: (previous: Previous) => boolean | null
+  /** mark of a tail: where two servers wrote the segment, the one that wrote this */
+  mark?: string | null
+}
+
+interface StoredTail extends TailRange {
   object: StoredObject
-  /** first 12 hex digits of the raw bytes' SHA-256 */
+  previous: Previous
   mark: string
 }
 
@@ -33,61 +54,69 @@ export const SEGMENT_SIZES: readonly number[] = Array.from({ length: 11 }, (_, p
 const READ_AT_ONCE = 16
 
 /**
- * A segment as far as its tails hold it without a gap; null when they do not even hold its header.
+ * A segment as far as its tails hold it without a gap.
  *
- * A tail that is damaged, or contradicts what was stored before it, is passed over, and another one taken that holds the
- * same bytes. `warn` is told of each, and of tails behind the gap.
- *
- * `sizes`: those that the segment may have. Throws only what is the archive's fault.
+ * A tail that is damaged, or does not go on from what lies in front of it, is passed over, and another one taken that
+ * holds the same bytes. Where two servers wrote the segment, one of them is followed. Throws only what is the archive's
+ * fault, and `wal_missing` when `mark` is wanted and there is no such tail.
  */
-export async function readTails(
-  archive: Archive,
-  home: Home,
-  name: string,
-  warn: (text: string) => void,
-  sizes = SEGMENT_SIZES,
-): Promise<PartialSegment | null> {
-  const tails = await listTails(archive, home, name)
-  if (tails.length === 0) return null
-  warnOfTwins(tails, warn)
+export async function readTails(archive: Archive, home: Home, name: string, wanted: TailsWanted): Promise<Tails> {
+  const { warn, sizes = SEGMENT_SIZES } = wanted
+  const all = await listTails(archive, home, name)
+  const tails = following(all, wanted)
   const starts = possibleStarts(tails, name, sizes)
-  if (starts.size === 0) warn(`there are tails of ${name}, but not the one that holds its beginning`)
-  for (const start of starts) {
-    const partial = asSegment(await joinTails(archive, tails, start, warn), name, home, sizes, warn)
-    if (!partial) continue
-    const behind = tails.find((tail) => tail.from > partial.end)
-    if (behind) warn(`tails of ${name} end at ${formatLsn(partial.end)} and go on at ${formatLsn(behind.from)} only`)
-    return partial
+  if (tails.length > 0 && starts.size === 0) {
+    warn(`there are tails of ${name}, but not the one that holds its beginning`)
   }
-  return null
+  for (const start of starts) {
+    const branches = (await grow(archive, tails, start, warn)).inOrder()
+    for (const branch of branches) {
+      if (wanted.mark && !branch.has(wanted.mark)) continue
+      const partial = asSegment(branch, name, home, sizes, warn)
+      if (!partial) continue
+      const parted = tellOfOthers(branches, branch, partial.segment, name, warn)
+      const behind = tails.find((tail) => tail.from > partial.end)
+      if (behind) warn(`tails of ${name} end at ${formatLsn(partial.end)} and go on at ${formatLsn(behind.from)} only`)
+      return { partial, parted: parted || tails.length < all.length }
+    }
+  }
+  if (wanted.mark) throw gone(name, wanted.mark)
+  return { partial: null, parted: tails.length < all.length }
 }
 
-/** In the order of `from`, as their names sort. */
+/** In the order of `from`, then of time. */
 async function listTails(archive: Archive, home: Home, name: string): Promise<StoredTail[]> {
   const tails: StoredTail[] = []
   for await (const object of archive.list(tailPrefix(home, Number.parseInt(name.slice(0, 8), 16), name))) {
     const parsed = parseTailKey(object.key)
     if (parsed?.name !== name || parsed.to <= parsed.from) continue
-    tails.push({ object, from: parsed.from, to: parsed.to, mark: parsed.sha12, storedAt: object.storedAt })
+    tails.push({ object, from: parsed.from, to: parsed.to, previous: parsed.previous, mark: parsed.sha12 })
   }
-  return tails
+  const at = ({ object }: StoredTail) => object.storedAt.getTime()
+  return tails.sort((a, b) => (a.from === b.from ? at(a) - at(b) : a.from < b.from ? -1 : 1))
 }
 
-/** Two tails of the same bytes under two marks contradict each other: seen without reading them. */
-function warnOfTwins(tails: readonly StoredTail[], warn: (text: string) => void): void {
-  for (const [index, tail] of tails.slice(1).entries()) {
-    const other = tails[index]!
-    if (tail.from !== other.from || tail.to !== other.to) continue
-    const [first, later] = other.storedAt <= tail.storedAt ? [other, tail] : [tail, other]
-    warn(`${later.object.key} claims the place of ${first.object.key} with other bytes, and was stored later`)
+/** Those that go on from the segment in front; those that do not say so only where no other does. */
+function following(tails: StoredTail[], { follows, warn }: TailsWanted): StoredTail[] {
+  if (!follows) return tails
+  const told = new Set<Previous>()
+  const answers = tails.map((tail) => ({ tail, answer: follows(tail.previous) }))
+  for (const { tail, answer } of answers) {
+    if (answer !== false || told.has(tail.previous)) continue
+    told.add(tail.previous)
+    warn(`${tail.object.key} does not follow the segment that is in front of it: another server wrote it`)
   }
+  const sure = answers.filter(({ answer }) => answer === true)
+  return (sure.length > 0 ? sure : answers.filter(({ answer }) => answer === null)).map(({ tail }) => tail)
 }
 
 /** Where the segment may begin, the place that was claimed first in front: its size is not known from its name. */
 function possibleStarts(tails: readonly StoredTail[], name: string, sizes: readonly number[]): Set<Lsn> {
   const starts = sizes.map((size) => startOf(name, size))
   const first = tails.filter(({ from }) => starts.includes(from))
-  return new Set(first.sort((a, b) => a.storedAt.getTime() - b.storedAt.getTime()).map(({ from }) => from))
+  return new Set(
+    first.sort((a, b) => a.object.storedAt.getTime() - b.object.storedAt.getTime()).map(({ from }) => from),
+  )
 }
 
 function startOf(name: string, segmentBytes: number): Lsn | null {
@@ -98,76 +127,97 @@ function startOf(name: string, segmentBytes: number): Lsn | null {
   }
 }
 
-/** The bytes from `start` on, up to the first that no good tail holds. */
-async function joinTails(
+/** What the tails hold from `start` on, for each server that wrote them. */
+async function grow(
   archive: Archive,
   tails: readonly StoredTail[],
   start: Lsn,
   warn: (text: string) => void,
-): Promise<Buffer> {
+): Promise<TailBranches> {
   const limit = start + BigInt(SEGMENT_SIZES.at(-1)!)
-  let usable = tails.filter(({ from, to }) => from >= start && to <= limit)
-  const joined = Buffer.alloc(Number((chainOf(usable, start).at(-1)?.to ?? start) - start))
-  for (let length = 0; ;) {
-    const reached = start + BigInt(length)
-    const chain = chainOf(usable, reached)
-    let bad: StoredTail | null = null
-    for await (const { tail, raw } of inOrder(chain, { atOnce: READ_AT_ONCE }, (one) => readTail(archive, one, warn))) {
-      const at = Number(tail.from - start)
-      if (raw && !raw.subarray(0, length - at).equals(joined.subarray(at, length))) {
-        warn(`${tail.object.key} holds other bytes than a tail that was stored before it: passed over`)
-      } else if (raw) {
-        raw.copy(joined, length, length - at)
-        length = at + raw.length
-        continue
-      }
-      bad = tail
-      break
-    }
-    if (!bad) return joined.subarray(0, length)
-    usable = usable.filter((tail) => tail !== bad)
+  const usable = tails.filter(({ from, to }) => from >= start && to <= limit)
+  const branches = new TailBranches()
+  let reached = 0
+  const read = (tail: StoredTail) => readTail(archive, tail, start, warn)
+  for await (const piece of inOrder(usable, { atOnce: READ_AT_ONCE }, read)) {
+    // What lies behind a gap is told of in one line.
+    if (!piece || piece.from > reached) continue
+    if (branches.add(piece)) reached = Math.max(reached, piece.to)
+    else warn(`${piece.key} does not go on from what was stored in front of it: passed over`)
   }
+  return branches
 }
 
-/** Raw bytes of a tail; null when it does not hold what its name says, or has just gone. */
+/** A tail with its bytes; null when they are not as many as its name says, or have just gone. */
 async function readTail(
   archive: Archive,
-  tail: StoredTail,
+  { object, from, to, mark }: StoredTail,
+  start: Lsn,
   warn: (text: string) => void,
-): Promise<{ tail: StoredTail; raw: Buffer | null }> {
-  const { object, from, to, mark } = tail
+): Promise<TailPiece | null> {
+  const { key, storedAt } = object
   try {
-    const raw = await decompress(await archive.read(object), object.key)
-    checkMark(object.key, raw, mark)
-    if (BigInt(raw.length) === to - from) return { tail, raw }
-    warn(`${object.key} holds ${raw.length} bytes, not those that its name says: passed over`)
+    const raw = await decompress(await archive.read(object), key)
+    if (BigInt(raw.length) === to - from) {
+      return { key, from: Number(from - start), to: Number(to - start), mark, storedAt, raw }
+    }
+    warn(`${key} holds ${raw.length} bytes, not those that its name says: passed over`)
   } catch (thrown) {
     const passed = thrown instanceof PostboxError && ['object_damaged', 'object_missing'].includes(thrown.code)
     if (!passed) throw thrown
     warn(`${thrown.message}: passed over`)
   }
-  return { tail, raw: null }
+  return null
 }
 
-/** Joined tails as the segment that they claim to be; null, and a warning, when they are not. */
+/** Names the branches that part from the one that is followed; whether there are any. */
+function tellOfOthers(
+  branches: readonly TailBranch[],
+  followed: TailBranch,
+  { start }: Segment,
+  name: string,
+  warn: (text: string) => void,
+): boolean {
+  let parted = false
+  for (const other of branches) {
+    const at = other.partsAt(followed)
+    if (at === null) continue
+    parted = true
+    const [key, otherKey] = [followed.pieceAt(at).key, other.pieceAt(at).key]
+    warn(
+      `${name} is stored in two ways from ${formatLsn(start + BigInt(at))} on: ${key} is followed, and not ${otherKey}`,
+    )
+  }
+  return parted
+}
+
+/** A branch as the segment that it claims to be; null, and a warning, when it is not. */
 function asSegment(
-  joined: Buffer,
+  { bytes }: TailBranch,
   name: string,
   home: Home,
   sizes: readonly number[],
   warn: (text: string) => void,
 ): PartialSegment | null {
-  if (joined.length < LONG_HEADER_BYTES) return null
+  if (bytes.length < LONG_HEADER_BYTES) return null
   try {
-    const { segmentBytes } = readSegmentHeader(joined)
+    const { segmentBytes } = readSegmentHeader(bytes)
     if (!sizes.includes(segmentBytes)) throw new RangeError(`they say that segments have ${segmentBytes} bytes`)
     const padded = Buffer.alloc(segmentBytes)
-    const length = joined.copy(padded)
+    const length = bytes.copy(padded)
     const segment = parseSegmentName(name, segmentBytes)
     checkSegment(padded, segment, segmentBytes, home.systemIdentifier)
-    return { segment, stored: padded.subarray(0, length), end: segment.start + BigInt(length), padded }
+    const stored = padded.subarray(0, length)
+    return { segment, stored, end: segment.start + BigInt(length), padded, mark: markOf(stored) }
   } catch (thrown) {
     warn(`the tails of ${name} cannot be used: ${(thrown as Error).message}`)
     return null
   }
+}
+
+const markOf = (bytes: Buffer): string => sha12(createHash('sha256').update(bytes).digest())
+
+function gone(name: string, mark: string): PostboxError {
+  const message = `no tail of segment ${name} has the mark ${mark} (any more)`
+  return new PostboxError('wal_missing', message, 'Restore again: what is stored has changed meanwhile.')
 }

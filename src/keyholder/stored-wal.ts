@@ -8,6 +8,7 @@ import {
   timelinePrefix,
   walPrefix,
   type Home,
+  type Previous,
 } from '../box/key-names.js'
 import { PostboxError } from '../errors.js'
 import { formatTimeline } from '../wal/segment.js'
@@ -19,13 +20,19 @@ export interface StoredSegment {
   name: string
   /** the content mark of its key: first 12 hex digits of the raw bytes' SHA-256 */
   mark: string
+  /** what its key says of the WAL in front of it */
+  previous: Previous
   object: StoredObject
-  /** keys of objects that claim the same name with other bytes, and were stored later */
-  rivals: string[]
 }
 
 /**
- * Segments of one timeline in WAL order, each once. Memory does not grow with their number.
+ * All that is stored under the name of one segment, what was stored first in front: one content, unless two servers
+ * wrote the segment. Whoever holds a grant can store later, but not earlier.
+ */
+export type SegmentContents = readonly StoredSegment[]
+
+/**
+ * Segments of one timeline in WAL order. Memory does not grow with their number.
  *
  * `from`: name of the first segment that is wanted; listing begins there.
  */
@@ -34,41 +41,44 @@ export async function* walSegments(
   home: Home,
   timeline: number,
   from?: string,
-): AsyncGenerator<StoredSegment> {
+): AsyncGenerator<SegmentContents> {
   const prefix = timelinePrefix(home, timeline)
-  let current: StoredSegment | null = null
+  let current: StoredSegment[] = []
   // A key goes on after its segment's name, so it sorts behind the bare name.
   for await (const object of archive.list(prefix, from === undefined ? undefined : prefix + from)) {
-    const parsed = parseSegmentKey(object.key)
-    if (!parsed) continue
-    const found: StoredSegment = { name: parsed.name, mark: parsed.sha12, object, rivals: [] }
-    if (current?.name === found.name) {
-      current = earlier(current, found)
-    } else {
-      if (current) yield current
-      current = found
+    const segment = asSegment(object)
+    if (!segment) continue
+    if (current[0] && current[0].name !== segment.name) {
+      yield contentsOf(current)
+      current = []
     }
+    current.push(segment)
   }
-  if (current) yield current
+  if (current.length > 0) yield contentsOf(current)
 }
 
-/** One segment, or null when the archive does not have it. */
-export async function findSegment(archive: Archive, home: Home, name: string): Promise<StoredSegment | null> {
-  let found: StoredSegment | null = null
+/** What is stored under one segment's name; nothing when the archive does not have it. */
+export async function findSegment(archive: Archive, home: Home, name: string): Promise<SegmentContents> {
+  const found: StoredSegment[] = []
   const timeline = Number.parseInt(name.slice(0, 8), 16)
   for await (const object of archive.list(`${timelinePrefix(home, timeline)}${name}-`)) {
-    const parsed = parseSegmentKey(object.key)
-    if (parsed?.name !== name) continue
-    const segment = { name, mark: parsed.sha12, object, rivals: [] }
-    found = found ? earlier(found, segment) : segment
+    const segment = asSegment(object)
+    if (segment?.name === name) found.push(segment)
   }
-  return found
+  return contentsOf(found)
 }
 
-/** Whoever holds a grant can store later, but not earlier: of two objects under one name, the first is the true one. */
-function earlier(known: StoredSegment, other: StoredSegment): StoredSegment {
-  const [first, second] = other.object.storedAt < known.object.storedAt ? [other, known] : [known, other]
-  return { ...first, rivals: [...first.rivals, ...second.rivals, second.object.key] }
+function asSegment(object: StoredObject): StoredSegment | null {
+  const parsed = parseSegmentKey(object.key)
+  return parsed && { name: parsed.name, mark: parsed.sha12, previous: parsed.previous, object }
+}
+
+/** A segment may be there twice because a worker did not know what it follows: that is one content. */
+function contentsOf(segments: StoredSegment[]): SegmentContents {
+  if (segments.length < 2) return segments
+  const at = ({ object }: StoredSegment) => object.storedAt.getTime()
+  const sorted = segments.sort((a, b) => at(a) - at(b) || (a.object.key < b.object.key ? -1 : 1))
+  return sorted.filter(({ mark }, index) => sorted.findIndex((one) => one.mark === mark) === index)
 }
 
 /** Raw bytes of a segment. Throws `object_damaged` when they are not what the key says. */
@@ -89,16 +99,27 @@ export async function walTimelines(archive: Archive, home: Home): Promise<number
   return [...timelines].sort((a, b) => a - b)
 }
 
-/** Bytes of a timeline's `.history` file, or null when the archive does not have it. */
-export async function readHistory(archive: Archive, home: Home, timeline: number): Promise<Buffer | null> {
-  let first: { object: StoredObject; mark: string } | null = null
+/** A timeline's history in the archive. */
+export interface StoredHistory {
+  timeline: number
+  mark: string
+  object: StoredObject
+}
+
+/** Histories of a timeline, what was stored first in front: one, unless two servers were promoted to it. */
+export async function findHistories(archive: Archive, home: Home, timeline: number): Promise<StoredHistory[]> {
+  const found: StoredHistory[] = []
   for await (const object of archive.list(`${walPrefix(home)}${formatTimeline(timeline)}.history-`)) {
     const parsed = parseHistoryKey(object.key)
-    if (parsed && (!first || object.storedAt < first.object.storedAt)) first = { object, mark: parsed.sha12 }
+    if (parsed) found.push({ timeline, mark: parsed.sha12, object })
   }
-  if (!first) return null
-  const raw = await archive.read(first.object)
-  checkMark(first.object.key, raw, first.mark)
+  return found.sort((a, b) => a.object.storedAt.getTime() - b.object.storedAt.getTime())
+}
+
+/** Bytes of a history. Throws `object_damaged` when they are not what the key says. */
+export async function readHistory(archive: Archive, { object, mark }: StoredHistory): Promise<Buffer> {
+  const raw = await archive.read(object)
+  checkMark(object.key, raw, mark)
   return raw
 }
 
@@ -107,8 +128,7 @@ export async function hasAnything(archive: Archive, home: Home): Promise<boolean
   return !(await archive.list(homePrefix(home)).next()).done
 }
 
-/** Throws `object_damaged` when raw bytes are not those that the key of a piece of WAL was named by. */
-export function checkMark(key: string, raw: Buffer, mark: string): void {
+function checkMark(key: string, raw: Buffer, mark: string): void {
   if (sha12(createHash('sha256').update(raw).digest()) === mark) return
   throw new PostboxError(
     'object_damaged',

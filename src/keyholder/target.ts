@@ -44,9 +44,13 @@ export function parseTarget(text: string): Target {
 /** Reads the argument of `--target-timeline`. Throws `bad_argument`. */
 export function parseTargetTimeline(text: string): TargetTimeline {
   if (text === 'latest' || text === 'current') return text
-  const timeline = /^[1-9]\d{0,9}$/.test(text) ? Number(text) : null
-  if (timeline === null || timeline > 0xffffffff) {
-    throw bad(`"${text}" is not a timeline`, 'Use latest, current, or its number in decimal.')
+  // 0x because the bare digits of a file name, such as 00000010, would be read in tens.
+  const timeline = /^([1-9]\d{0,9}|0x[0-9a-f]{1,8})$/i.test(text) ? Number(text) : 0
+  if (timeline === 0 || timeline > 0xffffffff) {
+    throw bad(
+      `"${text}" is not a timeline`,
+      'Use latest, current, or its number: in tens, or as in file names with 0x.',
+    )
   }
   return timeline
 }

@@ -40,6 +40,8 @@ export class RunBuilder {
   }
 }
 
+export const copyOf = (runs: readonly WalRun[]): WalRun[] => runs.map((run) => ({ ...run }))
+
 /** Adds a segment that lies anywhere to runs in order. */
 export function addSegment(runs: WalRun[], start: Lsn, segmentBytes: number): void {
   const end = start + BigInt(segmentBytes)
@@ -91,6 +93,18 @@ export function followWay(way: readonly Leg[], runs: ReadonlyMap<number, readonl
     reach.arrived = to === null
   }
   return reach
+}
+
+/** A reach that ends at `cut`, if it goes further. */
+export function cutReach(way: readonly Leg[], reach: Reach, cut: Lsn | null): Reach {
+  if (cut === null || reach.end <= cut) return reach
+  const last = way.findLast(({ from }) => from < cut)
+  return { end: cut, timeline: last?.timeline ?? null, arrived: last !== undefined && last === way.at(-1) }
+}
+
+/** The timeline that a position of a way lies on; null when it does not lie on it. */
+export function timelineAt(way: readonly Leg[], lsn: Lsn): number | null {
+  return way.find(({ from, to }) => from <= lsn && (to === null || lsn < to))?.timeline ?? null
 }
 
 /** Segments of a way in order, from the one that holds `from` up to, and without, the one that begins at or after `to`. */

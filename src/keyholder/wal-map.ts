@@ -2,112 +2,121 @@ import type { Home } from '../box/key-names.js'
 import { PostboxError } from '../errors.js'
 import type { Lsn } from '../wal/lsn.js'
 import { parseSegmentName, segmentName, type Segment } from '../wal/segment.js'
-import { parseTimelineHistory, type TimelineSwitch } from '../wal/timeline-history.js'
 import { transactionEnds } from '../wal/commit-times.js'
 import { lastWholeRecord } from '../wal/records.js'
 import type { Archive } from './archive.js'
-import { readTails, type PartialSegment } from './stored-tails.js'
-import { findSegment, readHistory, readSegment, walSegments, walTimelines } from './stored-wal.js'
-import {
-  addSegment,
-  findWay,
-  followWay,
-  RunBuilder,
-  segmentsOfWay,
-  segmentsOfWayBackwards,
-  type Leg,
-  type Reach,
-  type WalRun,
-} from './wal-chain.js'
+import type { Follow } from './follow.js'
+import type { Front } from './left-timeline.js'
+import { readTails, type Tails } from './stored-tails.js'
+import { findSegment, readSegment, walSegments, walTimelines, type SegmentContents } from './stored-wal.js'
+import { TimelineHistories } from './timeline-histories.js'
+import { addSegment, copyOf, RunBuilder, segmentsOfWayBackwards, type WalRun } from './wal-chain.js'
+import { follows, ForkFinder, type ForkedSegment } from './wal-forks.js'
+import type { Route } from './wal-route.js'
 
-/** A backup's way to a timeline, and how far it is stored. */
-export interface Route extends Reach {
-  target: number
-  way: Leg[]
-  runs: ReadonlyMap<number, readonly WalRun[]>
-}
-
-/** Start of a backup, as wal-chain asks for it. */
-export interface BackupPlace {
-  timeline: number
-  startLsn: Lsn
-  stopLsn: Lsn
+/** What a timeline holds in whole segments. */
+export interface TimelineWal {
+  runs: WalRun[]
+  /** by start: what cannot be taken for granted */
+  forked: ReadonlyMap<Lsn, ForkedSegment>
 }
 
 /** What WAL of one server's life is stored. Asks the archive when first needed, and once. */
 export class WalMap {
-  /** names of segments that are stored with two contents, with the later keys */
-  readonly rivals: string[] = []
   /** what is wrong with tails that were read, a sentence each */
   readonly tailProblems: string[] = []
+  readonly histories: TimelineHistories
   #timelines: Promise<number[]> | undefined
-  readonly #histories = new Map<number, Promise<TimelineSwitch[] | null>>()
-  readonly #runs = new Map<number, { from: Lsn; runs: Promise<WalRun[]> }>()
-  readonly #tails = new Map<string, Promise<PartialSegment | null>>()
+  readonly #wal = new Map<number, { from: Lsn; wal: Promise<TimelineWal> }>()
+  readonly #contents = new Map<string, Promise<SegmentContents>>()
+  readonly #tails = new Map<string, Promise<Tails>>()
   readonly #newest = new Map<string, Promise<bigint | null>>()
 
+  /** @param follow whose WAL to follow, where a person says so */
   constructor(
     readonly archive: Archive,
     readonly home: Home,
     readonly segmentBytes: number,
-  ) {}
+    readonly follow: Follow | null = null,
+  ) {
+    const what = follow?.what
+    const wanted = what?.kind === 'history' ? { timeline: what.timeline, mark: follow!.mark } : null
+    this.histories = new TimelineHistories(archive, home, wanted)
+  }
 
   /** Timelines with WAL, ascending. */
   timelines(): Promise<number[]> {
     return (this.#timelines ??= walTimelines(this.archive, this.home))
   }
 
-  /** Ancestors of a timeline; null when its history is not stored. */
-  history(timeline: number): Promise<TimelineSwitch[] | null> {
-    let history = this.#histories.get(timeline)
-    if (!history) {
-      history = readHistory(this.archive, this.home, timeline).then(
-        (content) => content && parseTimelineHistory(content.toString('utf8')),
-      )
-      this.#histories.set(timeline, history)
-    }
-    return history
-  }
-
-  /** Runs of a timeline from `from` on; what lies before may be missing from them. */
-  runs(timeline: number, from: Lsn): Promise<WalRun[]> {
-    const known = this.#runs.get(timeline)
-    if (known && known.from <= from) return known.runs
-    const runs = this.#listRuns(timeline, from)
-    this.#runs.set(timeline, { from, runs })
-    return runs
-  }
-
-  /** How far a backup can be recovered on the way to `target`; null when that timeline did not come from it. */
-  async route(backup: BackupPlace, target: number): Promise<Route | null> {
-    const history = target === backup.timeline ? [] : await this.history(target)
-    const way = history && findWay(backup, target, history, this.segmentBytes)
-    if (!way) return null
-    const runs = new Map<number, WalRun[]>()
-    for (const leg of way) runs.set(leg.timeline, await this.runs(leg.timeline, leg.from))
-    const entry = history.at(-1)?.switchLsn ?? 0n
-    return { target, way, runs, ...(await this.#follow(way, runs, entry)) }
+  /** Whole segments of a timeline from `from` on; what lies before may be missing. */
+  wal(timeline: number, from: Lsn): Promise<TimelineWal> {
+    const known = this.#wal.get(timeline)
+    if (known && known.from <= from) return known.wal
+    const wal = this.#list(timeline, from)
+    this.#wal.set(timeline, { from, wal })
+    return wal
   }
 
   /** What is missing between the segments of a timeline, where it begins behind `after`. */
   async gaps(timeline: number, after: Lsn): Promise<WalRun[]> {
-    const runs = await this.runs(timeline, 0n)
+    const runs = copyOf((await this.wal(timeline, 0n)).runs)
     const found: WalRun[] = []
     for (let at = runs.findIndex((run) => run.to > after); at >= 0 && at + 1 < runs.length;) {
       const { to } = runs[at]!
-      const partial = await this.#tailsOf({ timeline, start: to }, runs)
-      if (partial && runs[at]!.to > to) continue
+      const { partial } = await this.tails({ timeline, start: to })
+      if (partial?.stored.length === this.segmentBytes) {
+        addSegment(runs, to, this.segmentBytes)
+        if (runs[at]!.to > to) continue
+      }
       found.push({ from: partial?.end ?? to, to: runs[++at]!.from })
     }
     return found
   }
 
+  /** What is stored under a segment's name. */
+  contentsOf(segment: Segment): Promise<SegmentContents> {
+    const name = segmentName(segment, this.segmentBytes)
+    let contents = this.#contents.get(name)
+    if (!contents) this.#contents.set(name, (contents = findSegment(this.archive, this.home, name)))
+    return contents
+  }
+
+  /** Mark of a segment's one content; null when it has several, or none. */
+  async markOf(segment: Segment): Promise<string | null> {
+    const [only, other] = await this.contentsOf(segment)
+    return only && !other ? only.mark : null
+  }
+
+  /**
+   * What the tails of a segment hold.
+   *
+   * `front`: what lies in front of it, as follows() takes it. `mark`: of a tail that must be among them.
+   */
+  tails(segment: Segment, front: Front | null = null, mark: string | null = null): Promise<Tails> {
+    const name = segmentName(segment, this.segmentBytes)
+    const question = JSON.stringify([name, front, mark])
+    let tails = this.#tails.get(question)
+    if (!tails) {
+      const warn = (text: string) => void (this.tailProblems.includes(text) || this.tailProblems.push(text))
+      tails = readTails(this.archive, this.home, name, {
+        warn,
+        sizes: [this.segmentBytes],
+        mark,
+        ...(front && { follows: (previous) => follows(previous, front.before, front.historyMark) }),
+      })
+      this.#tails.set(question, tails)
+    }
+    return tails
+  }
+
   /** Newest commit or abort on a route, read from its last segment backwards to the one that holds `from`; null when none. */
   async lastCommit(route: Route, from: Lsn): Promise<bigint | null> {
     for (const segment of segmentsOfWayBackwards(route.way, from, route.end, this.segmentBytes)) {
-      const name = segmentName(segment, this.segmentBytes)
-      let newest = this.#newest.get(name)
-      if (!newest) this.#newest.set(name, (newest = this.#segment(name).then(newestEnd)))
+      const mark = route.markAt(segment.start)
+      const which = `${segmentName(segment, this.segmentBytes)}-${mark ?? ''}`
+      let newest = this.#newest.get(which)
+      if (!newest) this.#newest.set(which, (newest = this.#read(segment, route).then(newestEnd)))
       const micros = await newest
       if (micros !== null) return micros
     }
@@ -117,67 +126,35 @@ export class WalMap {
   /** Whether a record begins at or behind `lsn` and is stored whole, so that recovery can see that it has got there. */
   async hasRecordAt(route: Route, lsn: Lsn): Promise<boolean> {
     for (const segment of segmentsOfWayBackwards(route.way, lsn, route.end, this.segmentBytes)) {
-      const last = lastWholeRecord(await this.#segment(segmentName(segment, this.segmentBytes)))
+      const last = lastWholeRecord(await this.#read(segment, route))
       if (last !== null) return segment.start + BigInt(last) >= lsn
     }
     return false
   }
 
-  /**
-   * As far as segments are whole, and then by the tails of the next one.
-   *
-   * `entry`: where the way's timeline began. Tails that end before it are the parent's bytes alone.
-   */
-  async #follow(way: readonly Leg[], runs: ReadonlyMap<number, WalRun[]>, entry: Lsn): Promise<Reach> {
-    for (;;) {
-      const reach = followWay(way, runs)
-      const [next] = segmentsOfWay(way, reach.end, reach.end + 1n, this.segmentBytes)
-      const { timeline } = next!
-      const partial = await this.#tailsOf(next!, runs.get(timeline)!)
-      if (!partial) return reach
-      if (partial.stored.length === this.segmentBytes) continue
-      return { end: partial.end, timeline, arrived: timeline === way.at(-1)!.timeline && partial.end > entry }
-    }
-  }
-
-  /** What there is of a segment that is not stored whole. When that is all of it, it is one of `runs` from then on. */
-  async #tailsOf(segment: Segment, runs: WalRun[]): Promise<PartialSegment | null> {
-    const name = segmentName(segment, this.segmentBytes)
-    let tails = this.#tails.get(name)
-    if (!tails) {
-      const warn = (text: string) => void this.tailProblems.push(text)
-      tails = readTails(this.archive, this.home, name, warn, [this.segmentBytes])
-      this.#tails.set(name, tails)
-    }
-    const partial = await tails
-    if (partial?.stored.length === this.segmentBytes) addSegment(runs, segment.start, this.segmentBytes)
-    return partial
-  }
-
-  async #listRuns(timeline: number, from: Lsn): Promise<WalRun[]> {
-    const builder = new RunBuilder(this.segmentBytes)
+  async #list(timeline: number, from: Lsn): Promise<TimelineWal> {
+    const runs = new RunBuilder(this.segmentBytes)
+    const forks = new ForkFinder(this.segmentBytes)
     const first = segmentName({ timeline, start: from }, this.segmentBytes)
-    for await (const segment of walSegments(this.archive, this.home, timeline, first)) {
-      if (segment.rivals.length > 0) this.#addRivals(segment.rivals)
-      const start = startOf(segment.name, this.segmentBytes)
-      if (start !== null) builder.add(start)
+    for await (const contents of walSegments(this.archive, this.home, timeline, first)) {
+      const start = startOf(contents[0]!.name, this.segmentBytes)
+      if (start === null) continue
+      runs.add(start)
+      forks.add(start, contents)
     }
-    return builder.runs
+    return { runs: runs.runs, forked: forks.forked }
   }
 
-  #addRivals(keys: string[]): void {
-    for (const key of keys) if (!this.rivals.includes(key)) this.rivals.push(key)
-  }
-
-  /** What is stored of a segment: all of it, or what its tails hold. */
-  async #segment(name: string): Promise<Buffer> {
-    const stored = await findSegment(this.archive, this.home, name)
-    if (!stored) {
-      const partial = await this.#tails.get(name)
-      if (partial) return partial.stored
-      throw new PostboxError('wal_missing', `segment ${name} has just gone from the archive`, 'Run the same again.')
-    }
-    return readSegment(this.archive, stored)
+  /** What a route has of a segment: all of it, or what its tails hold. */
+  async #read(segment: Segment, route: Route): Promise<Buffer> {
+    const joined = route.joined.get(segment.start)
+    if (joined) return joined.stored
+    const name = segmentName(segment, this.segmentBytes)
+    const contents = await findSegment(this.archive, this.home, name)
+    const mark = route.markAt(segment.start)
+    const stored = mark === null ? contents[0] : contents.find((one) => one.mark === mark)
+    if (stored) return readSegment(this.archive, stored)
+    throw new PostboxError('wal_missing', `segment ${name} has just gone from the archive`, 'Run the same again.')
   }
 }
 

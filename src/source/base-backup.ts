@@ -28,7 +28,7 @@ export type BaseBackupEvent =
   | { kind: 'manifest' }
   | { kind: 'frame'; buffer: Buffer; bytes: number }
   | { kind: 'archive_end' }
-  | { kind: 'end'; stopLsn: Lsn }
+  | { kind: 'end'; stopLsn: Lsn; timeline: number }
 
 // First byte of a CopyData message of BASE_BACKUP, since Postgres 15.
 const NEW_ARCHIVE = 0x6e
@@ -141,7 +141,7 @@ class BaseBackupReceiver implements Copy {
     const end = rows[this.#rowsBefore]
     const stopLsn = end && textOf(end, 'recptr')
     if (stopLsn) {
-      this.events.push({ kind: 'end', stopLsn: parseLsn(stopLsn) })
+      this.events.push({ kind: 'end', stopLsn: parseLsn(stopLsn), timeline: Number(textOf(end, 'tli')) })
       this.events.end()
     } else {
       const hint = 'See the log of the server.'

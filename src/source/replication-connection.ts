@@ -84,6 +84,11 @@ export class ReplicationConnection {
     return new ReplicationConnection(client, receive)
   }
 
+  /** The server's, as host:port. */
+  get address(): string {
+    return `${this.#client.host}:${this.#client.port}`
+  }
+
   /** The server's process, as pg_stat_activity names it. */
   get pid(): number {
     return (this.#client as unknown as { processID: number }).processID
@@ -191,7 +196,7 @@ function connectError(cause: unknown): PostboxError {
     return new PostboxError(
       'database_unavailable',
       `the database does not answer: ${message}`,
-      'Check that Postgres runs and that POSTBOX_DATABASE_URL is right.',
+      'Check that Postgres runs where POSTBOX_SOURCE_URL says, or POSTBOX_DATABASE_URL when that is not set.',
       { cause },
     )
   }

@@ -8,6 +8,8 @@ interface ServerComplaint {
   hint?: string | undefined
 }
 
+const ADDRESS = 'POSTBOX_SOURCE_URL, or in POSTBOX_DATABASE_URL when that is not set'
+
 /** Turns a failure on a replication connection into ours. `what` is what was being done, such as "BASE_BACKUP". */
 export function replicationError(what: string, thrown: unknown): PostboxError {
   if (thrown instanceof PostboxError) return thrown
@@ -15,15 +17,19 @@ export function replicationError(what: string, thrown: unknown): PostboxError {
   const text = `${what} failed: ${complaint.message}${complaint.detail ? ` (${complaint.detail})` : ''}`
   const refuse = (code: ConstructorParameters<typeof PostboxError>[0], hint: string) =>
     new PostboxError(code, text, complaint.hint ?? hint, { cause: thrown })
+  // A standby says so when it was promoted during a backup. Of slots and segments BASE_BACKUP says nothing.
+  if (what === 'BASE_BACKUP' && complaint.code === '55000') {
+    return refuse('replication_failed', 'This backup cannot be used; Postbox begins another one.')
+  }
   switch (complaint.code) {
     case '28000':
       return /pg_hba/.test(complaint.message)
         ? refuse('database_refused', 'Add a line for replication connections of the worker to pg_hba.conf and reload.')
-        : refuse('database_refused', 'Check the user in POSTBOX_DATABASE_URL.')
+        : refuse('database_refused', `Check the user in ${ADDRESS}.`)
     case '28P01':
-      return refuse('database_refused', 'Check the password in POSTBOX_DATABASE_URL.')
+      return refuse('database_refused', `Check the password in ${ADDRESS}.`)
     case '3D000':
-      return refuse('database_refused', 'Check the database name in POSTBOX_DATABASE_URL.')
+      return refuse('database_refused', `Check the database name in ${ADDRESS}.`)
     case '42501':
       return refuse('replication_right_missing', 'Run: ALTER ROLE <worker> REPLICATION.')
     case '53300':

@@ -13,12 +13,15 @@ export interface ServerIdentity {
   segmentBytes: number
   /** such as 180004 */
   versionNum: number
+  /** a standby */
+  inRecovery: boolean
 }
 
 /** Asks the server with IDENTIFY_SYSTEM and SHOW, both allowed on a physical replication connection. */
 export async function identifyServer(connection: ReplicationConnection): Promise<ServerIdentity> {
   const system = only(await connection.run('IDENTIFY_SYSTEM'), 'IDENTIFY_SYSTEM')
   const size = only(await connection.run('SHOW wal_segment_size'), 'SHOW wal_segment_size')
+  const recovery = only(await connection.run('SHOW in_hot_standby'), 'SHOW in_hot_standby')
   const version = only(await connection.run('SHOW server_version_num'), 'SHOW server_version_num')
   return {
     systemIdentifier: textOf(system, 'systemid')!,
@@ -26,6 +29,7 @@ export async function identifyServer(connection: ReplicationConnection): Promise
     flushLsn: parseLsn(textOf(system, 'xlogpos')!),
     segmentBytes: parseSize(textOf(size, 'wal_segment_size')!),
     versionNum: Number(textOf(version, 'server_version_num')),
+    inRecovery: textOf(recovery, 'in_hot_standby') === 'on',
   }
 }
 

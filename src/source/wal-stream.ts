@@ -1,21 +1,26 @@
-import { createHash } from 'node:crypto'
 import { PostboxError } from '../errors.js'
 import { formatLsn, parseLsn, type Lsn } from '../wal/lsn.js'
-import { segmentStart, type Segment } from '../wal/segment.js'
+import type { Segment } from '../wal/segment.js'
 import type { FrameBuffers } from './base-backup.js'
 import { EventQueue } from './event-queue.js'
-import type { Copy, ReplicationConnection } from './replication-connection.js'
+import type { ReplicationConnection } from './replication-connection.js'
 import { textOf, type Row } from './server-message.js'
 import { standbyStatus } from './standby-status.js'
+import { UNKNOWN, WalAge, type ServerTime } from './wal-age.js'
+import { WalReceiver } from './wal-receiver.js'
 
 export interface WalStreamOptions {
   slot: string
   timeline: number
   /** first byte wanted; the beginning of a segment */
   start: Lsn
-  /** where the slot stands, which never goes back behind it */
+  /** all WAL before it is stored */
   stored: Lsn
   segmentBytes: number
+  /** WAL is asked from before the slot, and may be gone */
+  behindSlot?: boolean
+  /** a timeline that was left; by default it is the one that the server writes */
+  historic?: boolean
 }
 
 /** A whole segment in a buffer that the reader releases, with the SHA-256 of its bytes, or the end of the timeline. */
@@ -28,15 +33,21 @@ export interface UnfinishedSegment {
   segment: Segment
   /** what has come of it so far; a view that goes on to be written behind its end, and is reused when it is whole */
   bytes: Buffer
+  /** of these bytes */
+  sha256: Buffer
 }
 
-const XLOG_DATA = 0x77
-const KEEPALIVE = 0x6b
-/** Type, LSN of the first byte, end of WAL on the server, the server's clock. */
-const XLOG_DATA_HEADER_BYTES = 25
-const KEEPALIVE_REPLY_OFFSET = 17
-/** Well under wal_sender_timeout, whose default is 60 s. */
-const STATUS_EVERY_MS = 10_000
+/** WAL that is not stored. */
+export interface Waiting {
+  /** its first byte */
+  from: Lsn
+  since: ServerTime
+}
+
+/** How long an idle server may not know that nothing waits; and we, that it is idle and not gone. */
+const STATUS_EVERY_MS = 1000
+/** A server that answers none of so many is gone, as wal_receiver_timeout has it. */
+const UNANSWERED_AT_MOST = 60
 
 /**
  * START_REPLICATION on a physical slot: WAL cut into segments as it comes.
@@ -47,24 +58,36 @@ export class WalStream {
   readonly #events = new EventQueue<WalEvent>()
   readonly #receiver: WalReceiver
   #stored: Lsn
-  #recorded: Lsn
+  #flushed: Lsn
+  /** whether the server was told that WAL waits; null: nothing was told yet */
+  #saidToWait: boolean | null = null
+  /** messages from the server when it was last asked for one, and how often it was since there was none */
+  #answered = 0
+  #unanswered = 0
 
   /**
    * @param buffers of at least one segment each
+   * @param age outlives the stream
    * @param onReceived called after each read of the socket
    */
   constructor(
     readonly connection: ReplicationConnection,
     readonly options: WalStreamOptions,
     readonly buffers: FrameBuffers,
+    readonly age = new WalAge(),
     onReceived: () => void = () => undefined,
   ) {
     this.#stored = options.stored
-    this.#recorded = options.stored
+    this.#flushed = options.stored
     const onReplyWanted = () => {
       this.#sendStatus()
     }
-    this.#receiver = new WalReceiver(connection, options, buffers, this.#events, onReplyWanted, onReceived)
+    const onReadEnd = () => {
+      // The first that waits says so at once; what comes behind it is younger.
+      if (this.#saidToWait === null || (!this.#saidToWait && this.waiting())) this.#sendStatus()
+      onReceived()
+    }
+    this.#receiver = new WalReceiver(connection, options, buffers, age, this.#events, onReplyWanted, onReadEnd)
   }
 
   /** The segment under way; null when there is none, or when the server has it whole already and it comes at once. */
@@ -72,14 +95,21 @@ export class WalStream {
     return this.#receiver.unfinished()
   }
 
-  /**
-   * Reports what is in the box, never more, and what the catalog knows of that: the server drops WAL up to `recorded`.
-   */
-  reportStored(stored: Lsn, recorded: Lsn = stored): void {
-    if (stored <= this.#stored && recorded <= this.#recorded) return
-    if (stored > this.#stored) this.#stored = stored
-    if (recorded > this.#recorded) this.#recorded = recorded
+  /** Reports what is in the box, never more, and what of that the server need not keep: it drops WAL up to `flushed`. */
+  reportStored(stored: Lsn, flushed: Lsn = stored): void {
+    if (stored <= this.#stored && flushed <= this.#flushed) return
+    if (stored > this.#stored) {
+      this.#stored = stored
+      this.age.forget(stored)
+    }
+    if (flushed > this.#flushed) this.#flushed = flushed
     this.#sendStatus()
+  }
+
+  /** The first byte that is not stored, and since when it waits; null when nothing does. */
+  waiting(): Waiting | null {
+    const since = this.age.since(this.#stored)
+    return since === null ? null : { from: this.#stored, since }
   }
 
   /** Ends with a timeline_end, or throws; ending the loop early closes the connection. */
@@ -98,7 +128,7 @@ export class WalStream {
       },
     )
     const timer = setInterval(() => {
-      this.#sendStatus()
+      this.#askServer()
     }, STATUS_EVERY_MS)
     let complete = false
     try {
@@ -113,9 +143,30 @@ export class WalStream {
     }
   }
 
-  #sendStatus(): void {
-    if (!this.#receiver.streaming) return
-    this.connection.sendCopyData(standbyStatus(this.#stored, this.#recorded, new Date()))
+  #sendStatus(replyWanted = false): void {
+    // The slot moves to where it is told, back as well, and would be lost where the server has no WAL any more.
+    if (!this.#receiver.streaming || (this.options.behindSlot && this.#receiver.messages === 0)) return
+    const waitsSince = this.age.since(this.#stored)
+    this.#saidToWait = waitsSince !== null
+    const at = waitsSince ?? this.age.now() ?? UNKNOWN
+    this.connection.sendCopyData(
+      standbyStatus({ stored: this.#stored, flushed: this.#flushed, waitsSince: at, replyWanted }),
+    )
+  }
+
+  /** A connection that broke without a word would look like a server at rest. */
+  #askServer(): void {
+    const { messages } = this.#receiver
+    // While the socket is paused nothing can be heard.
+    const heard = messages > this.#answered || this.buffers.exhausted
+    this.#unanswered = heard ? 0 : this.#unanswered + 1
+    this.#answered = messages
+    if (this.#unanswered < UNANSWERED_AT_MOST) {
+      this.#sendStatus(true)
+    } else {
+      const hint = 'Postbox connects again and asks from the last stored byte.'
+      this.connection.close(new PostboxError('replication_failed', 'the server has said nothing for a minute', hint))
+    }
   }
 
   /** At the end of a historic timeline the server answers one row: the next timeline and where it begins. */
@@ -129,94 +180,5 @@ export class WalStream {
       const hint = 'The server is shutting down; Postbox connects again.'
       this.#events.fail(new PostboxError('replication_failed', 'the server ended the WAL stream', hint))
     }
-  }
-}
-
-/** Copies the stream's bytes to their place in segment buffers. */
-class WalReceiver implements Copy {
-  streaming = false
-  received: Lsn
-  #segment: Buffer | null = null
-  /** of the segment so far: hashed as it comes, while its bytes are in the processor's cache */
-  #sha256 = createHash('sha256')
-  #hashedTo = 0
-  /** end of the WAL on the server when it last sent some */
-  #serverEnd: Lsn = 0n
-
-  constructor(
-    readonly connection: ReplicationConnection,
-    readonly options: WalStreamOptions,
-    readonly buffers: FrameBuffers,
-    readonly events: EventQueue<WalEvent>,
-    readonly onReplyWanted: () => void,
-    readonly onReceived: () => void,
-  ) {
-    this.received = options.start
-  }
-
-  unfinished(): UnfinishedSegment | null {
-    const { timeline, segmentBytes } = this.options
-    const start = segmentStart(this.received, segmentBytes)
-    if (!this.#segment || this.#serverEnd >= start + BigInt(segmentBytes)) return null
-    return { segment: { timeline, start }, bytes: this.#segment.subarray(0, Number(this.received - start)) }
-  }
-
-  begin(): void {
-    this.streaming = true
-  }
-
-  headerBytes(kind: number, payloadBytes: number): number {
-    return kind === XLOG_DATA ? XLOG_DATA_HEADER_BYTES : payloadBytes
-  }
-
-  header(header: Buffer): void {
-    if (header[0] === KEEPALIVE) {
-      if (header[KEEPALIVE_REPLY_OFFSET] === 1) this.onReplyWanted()
-      return
-    }
-    this.#serverEnd = header.readBigUInt64BE(9)
-    if (header.readBigUInt64BE(1) !== this.received) {
-      throw new PostboxError(
-        'replication_failed',
-        `the WAL stream jumped from ${formatLsn(this.received)} to ${formatLsn(header.readBigUInt64BE(1))}`,
-        'Postbox connects again and asks from the last stored byte.',
-      )
-    }
-  }
-
-  body(piece: Buffer): void {
-    const { segmentBytes, timeline } = this.options
-    for (let at = 0; at < piece.length;) {
-      this.#segment ??= this.buffers.take()
-      const offset = Number(this.received % BigInt(segmentBytes))
-      const take = Math.min(piece.length - at, segmentBytes - offset)
-      piece.copy(this.#segment, offset, at, at + take)
-      at += take
-      this.received += BigInt(take)
-      if (offset + take === segmentBytes) {
-        const start = segmentStart(this.received - 1n, segmentBytes)
-        this.#hash(segmentBytes)
-        this.events.push({
-          kind: 'segment',
-          segment: { timeline, start },
-          bytes: this.#segment.subarray(0, segmentBytes),
-          sha256: this.#sha256.digest(),
-        })
-        this.#segment = null
-        this.#sha256 = createHash('sha256')
-        this.#hashedTo = 0
-      }
-    }
-  }
-
-  readEnd(): void {
-    if (this.#segment) this.#hash(Number(this.received % BigInt(this.options.segmentBytes)))
-    if (this.buffers.exhausted && !this.#segment) this.connection.pause()
-    this.onReceived()
-  }
-
-  #hash(to: number): void {
-    if (to > this.#hashedTo) this.#sha256.update(this.#segment!.subarray(this.#hashedTo, to))
-    this.#hashedTo = to
   }
 }

@@ -26,10 +26,14 @@ export class FramePool {
   #out = 0
   onFree: () => void = () => undefined
 
-  /** @param limit buffers that may be out before the source has to pause */
+  /**
+   * @param limit buffers that may be out before the source has to pause
+   * @param make a buffer of so many bytes
+   */
   constructor(
     readonly limit: number,
     readonly bytes = FRAME_BYTES + FRAME_SLACK_BYTES,
+    readonly make: (bytes: number) => Buffer = (size) => Buffer.allocUnsafeSlow(size),
   ) {}
 
   get exhausted(): boolean {
@@ -38,7 +42,7 @@ export class FramePool {
 
   take(): Buffer {
     this.#out++
-    return this.#free.pop() ?? Buffer.allocUnsafeSlow(this.bytes)
+    return this.#free.pop() ?? this.make(this.bytes)
   }
 
   release(buffer: Buffer): void {
@@ -46,4 +50,9 @@ export class FramePool {
     if (this.#free.length < this.limit) this.#free.push(buffer)
     this.onFree()
   }
+}
+
+/** Memory that other threads see too, for a FramePool. */
+export function sharedMemory(bytes: number): Buffer {
+  return Buffer.from(new SharedArrayBuffer(bytes))
 }

@@ -2,13 +2,17 @@ import { createHttpBox } from '../box/http-box.js'
 import { refreshing } from '../box/refreshing.js'
 import { retrying } from '../box/retrying.js'
 import { openCatalog } from '../catalog/catalog.js'
+import type { Secret } from '../secret.js'
 import { LONG_HEADER_BYTES } from '../wal/page.js'
 import type { WalFile } from './archive-client.js'
 import { GrantKeeper } from './grant-keeper.js'
 import type { WorkerOptions } from './term.js'
 import { WalFileStore } from './wal-file-store.js'
 
-export type ArchiveAloneOptions = Pick<WorkerOptions, 'databaseUrl' | 'issuer' | 'ca' | 'log'>
+export interface ArchiveAloneOptions extends Pick<WorkerOptions, 'issuer' | 'ca' | 'log'> {
+  /** the primary's */
+  databaseUrl: Secret
+}
 
 /** Some seconds: Postgres tries again by itself, and waits for us when it shuts down. */
 const RETRIES = { retries: 3, minDelayMs: 250, maxDelayMs: 2000 }

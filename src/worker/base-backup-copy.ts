@@ -1,5 +1,6 @@
 import { backupManifestKey, partKey, type Home } from '../box/key-names.js'
 import type { Manifest, PartEntry } from '../box/manifest.js'
+import { PostboxError } from '../errors.js'
 import { readBackupFiles, type BackupFiles } from '../source/backup-label.js'
 import { readBaseBackup, type BaseBackupEvent } from '../source/base-backup.js'
 import type { ReplicationConnection } from '../source/replication-connection.js'
@@ -65,7 +66,7 @@ export class BackupCopy {
       if (event.kind === 'start') this.#begin(event)
       else if (event.kind === 'archive') target = this.#openArchive(event.tablespace, event.location)
       else if (event.kind === 'manifest') target = 'manifest'
-      else if (event.kind === 'end') this.#stopLsn = event.stopLsn
+      else if (event.kind === 'end') this.#end(event)
       else {
         // A part never reaches over the end of its archive.
         const part = event.kind === 'frame' ? builder.add(event.frame, event.rawBytes) : builder.finish()
@@ -87,6 +88,17 @@ export class BackupCopy {
   #begin(start: Extract<BaseBackupEvent, { kind: 'start' }>): void {
     this.#start = start
     this.options.onBegin(start.estimatedBytes)
+  }
+
+  /** A standby may follow a failover meanwhile. No single timeline has the WAL of such a backup, nor leads to it. */
+  #end({ stopLsn, timeline }: Extract<BaseBackupEvent, { kind: 'end' }>): void {
+    this.#stopLsn = stopLsn
+    if (timeline === this.#start!.timeline) return
+    throw new PostboxError(
+      'replication_failed',
+      `the base backup began on timeline ${this.#start!.timeline} and ended on ${timeline}`,
+      'There was a failover meanwhile; Postbox tries again.',
+    )
   }
 
   async #compress(event: BaseBackupEvent, buffers: FramePool): Promise<CompressedEvent> {

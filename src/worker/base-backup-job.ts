@@ -9,15 +9,16 @@ import { restoreNote } from '../box/restore-note.js'
 import type { BaseJob, Catalog, StoredObject } from '../catalog/catalog.js'
 import type { Settings } from '../catalog/settings.js'
 import { PostboxError } from '../errors.js'
-import type { Secret } from '../secret.js'
-import { ReplicationConnection } from '../source/replication-connection.js'
-import { identifyServer, type ServerIdentity } from '../source/server-identity.js'
+import type { ReplicationConnection } from '../source/replication-connection.js'
+import type { ServerIdentity } from '../source/server-identity.js'
 import { frameBytesFor } from '../transform/frame-pool.js'
 import { formatLsn, type Lsn } from '../wal/lsn.js'
 import { BackupCopy, type CopiedBackup } from './base-backup-copy.js'
 import { jobCanceled } from './job-canceled.js'
 import type { JobProgress } from './job-progress.js'
 import { PartUploader } from './part-uploader.js'
+import type { Source } from './source.js'
+import { earliestTime, endOfStandbyBackup } from './standby-backup.js'
 
 /** What a backup must know of the WAL that is stored beside it. */
 export interface WalPosition {
@@ -28,7 +29,7 @@ export interface WalPosition {
 }
 
 export interface BaseBackupContext {
-  databaseUrl: Secret
+  source: Source
   catalog: Catalog
   box: Box
   grant: () => Grant
@@ -68,16 +69,15 @@ export async function runBaseBackup(
   progress: JobProgress,
   { signal, workerSignal }: JobSignals,
 ): Promise<void> {
-  const { catalog, wal, log, databaseUrl } = context
+  const { catalog, wal, log, source } = context
   await wal.slotReady(signal)
   const { server: serverName } = context.grant()
-  const connection = await ReplicationConnection.open(databaseUrl, APPLICATION_NAME)
+  const { connection, server } = await source.open(APPLICATION_NAME)
   const close = () => {
     connection.close()
   }
   signal.addEventListener('abort', close, { once: true })
   try {
-    const server = await identifyServer(connection)
     const startedAt = new Date()
     const backupId = formatBackupId(startedAt, randomBytes(2))
     const home = { server: serverName, systemIdentifier: server.systemIdentifier }
@@ -85,12 +85,13 @@ export async function runBaseBackup(
     await postRestoreNote(context, job, serverName, signal)
 
     const copied = await copy(backup, context, progress, connection, signal)
-    const stoppedAt = await catalog.now()
+    const end = server.inRecovery ? await endOfStandbyBackup(source, catalog, copied, log) : await catalog.now()
     log.info({ backupId, stopLsn: formatLsn(copied.stopLsn) }, 'all parts are stored')
 
     progress.enter('waiting for WAL')
     await wal.stored(copied.timeline, copied.stopLsn, signal)
     await checkWal(catalog, home, copied)
+    const stoppedAt = end instanceof Date ? end : await earliestTime(catalog, home, copied, end)
 
     progress.enter('committing')
     await progress.stop()
@@ -105,7 +106,9 @@ export async function runBaseBackup(
   } finally {
     signal.removeEventListener('abort', close)
     connection.close()
-    if (signal.aborted) await catalog.endProcess(connection.pid, APPLICATION_NAME).catch(() => undefined)
+    if (signal.aborted) {
+      await source.ask((asked) => asked.endProcess(connection.pid, APPLICATION_NAME)).catch(() => undefined)
+    }
   }
 }
 
@@ -184,8 +187,18 @@ async function commit(
   { catalog, box }: BaseBackupContext,
   signal: AbortSignal,
 ): Promise<void> {
-  const { job, home, backupId, startedAt } = backup
-  const manifest = makeManifest(backup, copied, stoppedAt, await catalog.previousManifest(home.systemIdentifier))
+  const { job, home, backupId, startedAt, server } = backup
+  const { systemIdentifier } = home
+  const links = {
+    stop_segment_key: await catalog.keyOfSegmentBefore(
+      systemIdentifier,
+      copied.timeline,
+      copied.stopLsn,
+      server.segmentBytes,
+    ),
+    previous_manifest_sha256: (await catalog.previousManifest(systemIdentifier))?.toString('hex') ?? null,
+  }
+  const manifest = makeManifest(backup, copied, stoppedAt, links)
   const unnamed = createPart('', [formatManifest(manifest)], 'application/json')
   const part = { ...unnamed, key: manifestKey(home, backupId, unnamed.sha256) }
   await box.post(part, signal)
@@ -213,7 +226,7 @@ function makeManifest(
   { job, home, backupId, startedAt, server }: Backup,
   copied: CopiedBackup,
   stoppedAt: Date,
-  previousManifestSha256: Buffer | null,
+  links: Pick<Manifest, 'stop_segment_key' | 'previous_manifest_sha256'>,
 ): Manifest {
   return {
     postbox_manifest: 1,
@@ -234,6 +247,6 @@ function makeManifest(
     parent: null,
     archives: copied.archives,
     backup_manifest: copied.backupManifest,
-    previous_manifest_sha256: previousManifestSha256?.toString('hex') ?? null,
+    ...links,
   }
 }

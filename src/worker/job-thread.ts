@@ -10,6 +10,7 @@ import { runDump } from './dump-job.js'
 import { jobCanceled } from './job-canceled.js'
 import { JobProgress } from './job-progress.js'
 import { openBox } from './open-box.js'
+import { Source } from './source.js'
 import { plain, unplain, type FromJob, type JobThreadData, type Question, type ToJob } from './thread-messages.js'
 
 /** The thread that runs one job, so that its copying and hashing never keep WAL waiting. Started by job-launcher.ts. */
@@ -18,6 +19,7 @@ const data = workerData as JobThreadData
 const jobId = data.job.job_id
 const log = createLog(data.logLevel).child({ job: String(jobId) })
 const databaseUrl = new Secret(data.databaseUrl)
+const sourceUrls = data.sourceUrls.map((url) => new Secret(url))
 const throttle = createThrottle(data.settings.upload_rate_limit)
 const workerEnding = new AbortController()
 const canceling = new AbortController()
@@ -89,7 +91,8 @@ async function run(): Promise<void> {
     canceling.abort(jobCanceled(jobId))
   })
   const { settings, threads, job } = data
-  const context = { databaseUrl, catalog, box, grant: () => grant, settings, wal, threads, log }
+  const source = new Source(catalog, databaseUrl, sourceUrls, log)
+  const context = { source, catalog, box, grant: () => grant, settings, wal, threads, log }
   try {
     const signals = { signal, workerSignal }
     if (job.kind === 'base') await runBaseBackup(job, context, progress, signals)

@@ -1,5 +1,5 @@
-import type { Catalog } from '../catalog/catalog.js'
 import type { Settings } from '../catalog/settings.js'
+import type { Source } from './source.js'
 
 /** For so long the box must have taken nothing. A failed try to post lasts a minute or two by itself. */
 const STALLED_MS = 30_000
@@ -16,7 +16,7 @@ export class KeepLimit {
   #stalledAtMs: number | null = null
 
   constructor(
-    readonly catalog: Catalog,
+    readonly source: Source,
     readonly settings: () => Settings,
   ) {}
 
@@ -32,7 +32,7 @@ export class KeepLimit {
     this.#stalledAtMs ??= nowMs
     const { slot, wal_keep_limit: limit } = this.settings()
     if (limit === 0 || nowMs - this.#stalledAtMs < STALLED_MS) return null
-    const hold = await this.catalog.slotHold(slot)
+    const hold = await this.source.ask((server) => server.slotHold(slot))
     if (hold === null || hold.kept_bytes <= limit || hold.freed_bytes <= 0) return null
     return `the box took nothing (${failure.code}) and the replication slot ${slot} kept more than wal_keep_limit`
   }

@@ -1,8 +1,8 @@
 import type { Logger } from 'pino'
-import type { Catalog } from '../catalog/catalog.js'
 import type { ReplicationConnection } from '../source/replication-connection.js'
 import { dropSlot, ensureSlot } from '../source/replication-slot.js'
 import { formatLsn, type Lsn } from '../wal/lsn.js'
+import type { Source } from './source.js'
 
 /** A slot that keeps WAL from now on. */
 export interface OpenSlot {
@@ -19,11 +19,11 @@ export interface OpenSlot {
  */
 export async function openSlot(
   connection: ReplicationConnection,
-  catalog: Catalog,
+  source: Source,
   slot: string,
   log: Logger,
 ): Promise<OpenSlot> {
-  const cause = await catalog.slotLostBecause(slot)
+  const cause = await source.ask((server) => server.slotLostBecause(slot))
   if (cause !== null) await dropSlot(connection, slot)
   const { made, restartLsn, timeline } = await ensureSlot(connection, slot)
   const from = formatLsn(restartLsn)

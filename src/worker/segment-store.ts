@@ -1,12 +1,11 @@
 import type { Box } from '../box/box.js'
 import { segmentKey, type Home } from '../box/key-names.js'
-import { createPart } from '../box/part.js'
-import { compressFrames } from '../transform/compress.js'
-import { FRAME_BYTES } from '../transform/frame-pool.js'
+import { createPart, type PartHashes } from '../box/part.js'
 import { lastCommitTime } from '../wal/commit-times.js'
 import { checkSegment } from '../wal/page.js'
 import type { Lsn } from '../wal/lsn.js'
 import type { Segment } from '../wal/segment.js'
+import type { SegmentChain } from './segment-chain.js'
 
 /** A segment that lies in the box, as its row says it. */
 export interface StoredSegment {
@@ -26,7 +25,9 @@ export interface SegmentStoreOptions {
   home: Home
   segmentBytes: number
   box: Box
-  compressionLevel: number
+  compress: (raw: Buffer) => Promise<{ chunks: Buffer[] } & Partial<PartHashes>>
+  /** knows the segment before it, and this one as soon as the call has returned its promise */
+  chain: SegmentChain
 }
 
 export interface RawSegment {
@@ -41,19 +42,21 @@ export interface RawSegment {
  * what was made of them.
  */
 export async function storeSegment(
-  { home, segmentBytes, box, compressionLevel }: SegmentStoreOptions,
+  { home, segmentBytes, box, compress, chain }: SegmentStoreOptions,
   { segment, bytes: raw, sha256 }: RawSegment,
   signal: AbortSignal,
   onCompressed: () => void = () => undefined,
 ): Promise<StoredSegment> {
   checkSegment(raw, segment, segmentBytes, home.systemIdentifier)
-  const compressing = compressFrames(raw, compressionLevel, FRAME_BYTES)
-  const lastCommitAt = lastCommitTime(raw)
-  const chunks = await compressing
-  onCompressed()
-  const key = segmentKey(home, segment, segmentBytes, sha256)
-  const part = createPart(key, chunks, 'application/zstd')
-  await box.post({ ...part, urgent: true }, signal)
+  const compressing = compress(raw)
   const end = segment.start + BigInt(segmentBytes)
+  const key = segmentKey(home, segment, segmentBytes, sha256, chain.previous(segment.start))
+  chain.add(end, sha256)
+  const lastCommitAt = lastCommitTime(raw)
+  const { chunks, sha256: storedSha256, md5 } = await compressing
+  onCompressed()
+  const hashes = storedSha256 && md5 ? { sha256: storedSha256, md5 } : undefined
+  const part = createPart(key, chunks, 'application/zstd', hashes)
+  await box.post({ ...part, urgent: true }, signal)
   return { segment, end, segmentBytes, key, bytes: part.bytes, sha256, lastCommitAt }
 }

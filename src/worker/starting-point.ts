@@ -13,8 +13,10 @@ export interface StreamPoint {
   timeline: number
   /** first byte of a segment */
   start: Lsn
-  /** where the slot stands */
+  /** all WAL before it is stored */
   stored: Lsn
+  /** where the segment begins in which the slot stands */
+  slotStart: Lsn
 }
 
 /** WAL that lies before a point, is not stored, and never will be. */
@@ -38,13 +40,13 @@ export async function findStartingPoint(
   connection: ReplicationConnection,
   { systemIdentifier, segmentBytes }: ServerIdentity,
 ): Promise<{ point: StreamPoint; loss: WalLoss | null }> {
-  const { settings, catalog, databaseUrl, log } = keeper.options
+  const { settings, catalog, source, log } = keeper.options
   const { slot } = settings()
-  const { restartLsn, timeline, madeBecause } = await openSlot(connection, catalog, slot, log)
+  const { restartLsn, timeline, madeBecause } = await openSlot(connection, source, slot, log)
   // Kept until the loss is recorded, whatever fails before that. Who gave the slot up knows better why it is not there.
   if (madeBecause !== null && !keeper.gaveUp) keeper.lossReason = madeBecause
   const slotStart = segmentStart(restartLsn, segmentBytes)
-  const slotPoint = { timeline, start: slotStart, stored: restartLsn }
+  const slotPoint = { timeline, start: slotStart, stored: restartLsn, slotStart }
 
   const stored = await endOfStored(catalog, connection, { systemIdentifier, segmentBytes, timeline })
   if (stored !== null && stored.lsn >= slotStart) {
@@ -52,12 +54,15 @@ export async function findStartingPoint(
     keeper.gaveUp = false
     // What archive-wal stored while no worker ran is not stored again.
     const whole = await catalog.coversWal(systemIdentifier, timeline, slotStart, stored.lsn)
-    return { point: { ...slotPoint, start: whole ? stored.lsn : slotStart }, loss: null }
+    if (!whole) return { point: slotPoint, loss: null }
+    const beyondSlot = stored.lsn > restartLsn ? stored.lsn : restartLsn
+    return { point: { ...slotPoint, start: stored.lsn, stored: beyondSlot }, loss: null }
   }
   const stillThere =
-    stored !== null && stored.lsn >= keeper.goneBefore && (await hasWal(databaseUrl, stored.timeline, stored.lsn))
+    stored !== null && stored.lsn >= keeper.goneBefore && (await hasWal(source.url, stored.timeline, stored.lsn))
   if (!stillThere) keeper.goneBefore = slotStart
-  const point = stillThere ? { timeline: stored.timeline, start: stored.lsn, stored: restartLsn } : slotPoint
+  // A slot that was made anew says nothing of what is stored before it; what has rows is.
+  const point = stillThere ? { timeline: stored.timeline, start: stored.lsn, stored: stored.lsn, slotStart } : slotPoint
   // WAL that was given up is lost as soon as the server wants the room, and is said to be lost before that.
   if (stillThere && !keeper.gaveUp) return { point, loss: null }
   const reason = keeper.lossReason ?? `the server no longer had WAL from before the replication slot ${slot}`

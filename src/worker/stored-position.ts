@@ -24,20 +24,21 @@ export class StoredPosition {
   reached(timeline: number, lsn: Lsn, signal: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
       signal.throwIfAborted()
-      const waiter = { timeline, lsn, resolve }
+      const leave = () => {
+        this.#waiters = this.#waiters.filter((other) => other !== waiter)
+        reject(signal.reason as Error)
+      }
+      const arrive = () => {
+        signal.removeEventListener('abort', leave)
+        resolve()
+      }
+      const waiter = { timeline, lsn, resolve: arrive }
       if (this.#has(waiter)) {
         resolve()
         return
       }
       this.#waiters.push(waiter)
-      signal.addEventListener(
-        'abort',
-        () => {
-          this.#waiters = this.#waiters.filter((other) => other !== waiter)
-          reject(signal.reason as Error)
-        },
-        { once: true },
-      )
+      signal.addEventListener('abort', leave, { once: true })
     })
   }
 

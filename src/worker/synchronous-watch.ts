@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Catalog } from '../catalog/catalog.js'
+import type { WalKeeper } from './wal-keeper.js'
 
 /** synchronous_standby_names changes by a reload, which nobody tells a standby. */
 const LOOK_EVERY_MS = 1000
@@ -8,7 +9,10 @@ const LOOK_EVERY_MS = 1000
 export class SynchronousWatch {
   #synchronous = false
 
-  constructor(readonly catalog: Catalog) {}
+  constructor(
+    readonly catalog: Catalog,
+    readonly keeper: WalKeeper,
+  ) {}
 
   get synchronous(): boolean {
     return this.#synchronous
@@ -17,7 +21,8 @@ export class SynchronousWatch {
   /** Runs until `signal` is aborted. */
   async run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
-      this.#synchronous = await this.catalog.isSynchronous()
+      // The primary waits for a standby of that name, and not for who reads from a standby.
+      this.#synchronous = !this.keeper.readsStandby && (await this.catalog.isSynchronous())
       await delay(LOOK_EVERY_MS, undefined, { signal }).catch(() => undefined)
     }
   }

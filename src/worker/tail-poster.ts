@@ -1,7 +1,6 @@
-import { createHash } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Box } from '../box/box.js'
-import { tailKey, type Home } from '../box/key-names.js'
+import { tailKey, type Home, type Previous } from '../box/key-names.js'
 import { createPart } from '../box/part.js'
 import type { UnfinishedSegment } from '../source/wal-stream.js'
 import { compressFrames } from '../transform/compress.js'
@@ -17,8 +16,10 @@ export interface TailPosterOptions {
   compressionLevel: () => number
   /** least time between two tails; 0 when a COMMIT waits for each */
   intervalMs: () => number
-  /** the segment under way */
+  /** the segment under way, once it is known what it follows */
   unfinished: () => UnfinishedSegment | null
+  /** what the segment that begins at `start` follows */
+  previous: (start: Lsn) => Previous
   /** looks at a segment's bytes so far, of which the end is posted next; only valid during the call */
   inspect: (bytes: Buffer) => void
   /** the segment that begins at `segment` is stored up to `to` */
@@ -66,19 +67,19 @@ export class TailPoster {
     const { segment, bytes } = unfinished
     const to = segment.start + BigInt(bytes.length)
     const from = this.#postedTo > segment.start ? this.#postedTo : segment.start
-    return to > from ? { segment, bytes, from, to, raw: bytes.subarray(Number(from - segment.start)) } : null
+    return to > from ? { ...unfinished, from, to, raw: bytes.subarray(Number(from - segment.start)) } : null
   }
 
   async #post(signal: AbortSignal): Promise<void> {
     const next = this.#next()
     // The segment may have become whole meanwhile.
     if (!next) return
-    const { home, segmentBytes, box, compressionLevel, inspect, onStored } = this.options
-    const { segment, from, to } = next
+    const { home, segmentBytes, box, compressionLevel, inspect, previous, onStored } = this.options
+    const { segment, from, to, sha256 } = next
     inspect(next.bytes)
     // The buffer is reused as soon as the segment is whole.
     const raw = Buffer.from(next.raw)
-    const key = tailKey(home, segment, segmentBytes, from, to, createHash('sha256').update(raw).digest())
+    const key = tailKey(home, segment, segmentBytes, { from, to }, sha256, previous(segment.start))
     const chunks = await compressFrames(raw, compressionLevel(), FRAME_BYTES)
     await box.post({ ...createPart(key, chunks, 'application/zstd'), urgent: true }, signal)
     this.#postedTo = to

@@ -2,19 +2,27 @@ import type { Logger } from 'pino'
 import type { Throttle } from '../box/throttle.js'
 import type { Catalog, ClaimedJob } from '../catalog/catalog.js'
 import type { Settings } from '../catalog/settings.js'
+import type { WorkerSession } from '../catalog/worker-session.js'
 import type { LogLevel } from '../config.js'
 import type { Secret } from '../secret.js'
+import type { WalAge } from '../source/wal-age.js'
 import { version } from '../version.js'
 import { ArchiveSocket } from './archive-socket.js'
 import { GrantKeeper } from './grant-keeper.js'
 import { JobLauncher } from './job-launcher.js'
 import { JobRunner } from './job-runner.js'
 import { openBox } from './open-box.js'
+import { PositionWatch } from './position-watch.js'
+import type { Source } from './source.js'
+import type { HeldSegments } from './segment-recorder.js'
 import { SynchronousWatch } from './synchronous-watch.js'
 import { WalKeeper } from './wal-keeper.js'
 
 export interface WorkerOptions {
-  databaseUrl: Secret
+  /** of several, that of the primary is used; see find-primary.ts */
+  databaseUrls: readonly Secret[]
+  /** see source.ts */
+  sourceUrls: readonly Secret[]
   issuer: { url: string; token: Secret } | null
   /** PEM of the certificates to trust for box and issuer, in place of the public ones */
   ca: string | undefined
@@ -25,8 +33,22 @@ export interface WorkerOptions {
   log: Logger
 }
 
+/** The servers of one term: all that is asked or told in it goes to these. */
+export interface Servers {
+  databaseUrl: Secret
+  session: WorkerSession
+  catalog: Catalog
+  source: Source
+}
+
 /** WAL has connections of its own, so that a base backup never makes it wait. */
 const WAL_CONNECTIONS = 4
+
+/** What is known of WAL whichever server holds the catalog. */
+export interface WalMemory {
+  age: WalAge
+  held: HeldSegments
+}
 
 /** All that a worker does while it holds the worker lock: grants, WAL and jobs, side by side. */
 export class Term {
@@ -34,6 +56,7 @@ export class Term {
   readonly #box: ReturnType<typeof openBox>
   readonly #wal: WalKeeper
   readonly #watch: SynchronousWatch
+  readonly #position: PositionWatch
   readonly #runner: JobRunner
   readonly #archive: ArchiveSocket
   readonly #launcher: JobLauncher
@@ -41,11 +64,13 @@ export class Term {
 
   private constructor(
     readonly options: WorkerOptions,
-    readonly catalog: Catalog,
+    readonly servers: Servers,
     settings: Settings,
+    { age, held }: WalMemory,
     readonly ending: AbortController,
   ) {
-    const { databaseUrl, issuer, ca, log } = options
+    const { issuer, ca, threads, log } = options
+    const { catalog, session, source } = servers
     this.#settings = settings
     const live = () => this.#settings
     const onChange = () => {
@@ -57,13 +82,15 @@ export class Term {
     const refresh = (signal: AbortSignal) => this.#grants.refresh(signal)
     const throttle = this.#walThrottle()
     this.#box = openBox({ grant, refresh, connections: WAL_CONNECTIONS, throttle, ca, catalog })
-    this.#watch = new SynchronousWatch(catalog)
     const synchronous = () => this.#watch.synchronous
     const server = () => grant().server
-    this.#wal = new WalKeeper({ databaseUrl, catalog, box: this.#box, server, settings: live, synchronous, log })
+    const box = this.#box
+    this.#wal = new WalKeeper({ source, catalog, box, server, settings: live, threads, synchronous, age, held, log })
+    this.#watch = new SynchronousWatch(catalog, this.#wal)
+    this.#position = new PositionWatch(catalog, session, this.#wal)
     this.#archive = new ArchiveSocket({
       catalog,
-      box: this.#box,
+      box,
       server,
       compressionLevel: () => this.#settings.compression_level,
       streamed: this.#wal.streamed,
@@ -74,10 +101,22 @@ export class Term {
     this.#runner = new JobRunner({ catalog, log, runJob: (job, signal) => this.#runJob(job, signal) })
   }
 
-  /** Takes over the catalog: what a dead worker left running goes back to the queue. The lock must be held. */
-  static async begin(options: WorkerOptions, catalog: Catalog, ending: AbortController): Promise<Term> {
+  /**
+   * Takes over the catalog: what a dead worker left running goes back to the queue. The lock must be held.
+   *
+   * `memory` outlives terms: when the server restarts, or another takes over, what waited goes on waiting.
+   */
+  static async begin(
+    options: WorkerOptions,
+    servers: Servers,
+    memory: WalMemory,
+    ending: AbortController,
+  ): Promise<Term> {
+    const { catalog } = servers
+    const waitsSince = await catalog.atRiskSince()
+    if (waitsSince) memory.age.startsWith(waitsSince)
     const requeued = await catalog.startWorker(version)
-    const term = new Term(options, catalog, await catalog.settings(), ending)
+    const term = new Term(options, servers, await catalog.settings(), memory, ending)
     await term.#grants.load()
     options.log.info({ version, requeued }, 'the worker has begun')
     return term
@@ -93,7 +132,8 @@ export class Term {
 
   /** Runs until `signal` is aborted or one part fails, which ends the others. */
   async run(signal: AbortSignal): Promise<void> {
-    const parts = [this.#grants, this.#wal, this.#runner, this.#watch, this.#archive].map((part) => part.run(signal))
+    const all = [this.#grants, this.#wal, this.#runner, this.#watch, this.#position, this.#archive]
+    const parts = all.map((part) => part.run(signal))
     for (const part of parts) this.#orEnd(part)
     await Promise.allSettled(parts)
     await this.#box[Symbol.asyncDispose]()
@@ -106,17 +146,19 @@ export class Term {
   }
 
   async #readSettings(): Promise<void> {
-    this.#settings = await this.catalog.settings()
+    this.#settings = await this.servers.catalog.settings()
     this.#launcher.tell({ kind: 'rate', bytesPerSecond: this.#settings.upload_rate_limit })
   }
 
   /** Each in a thread of its own, so that WAL never waits for one. */
   async #runJob(job: ClaimedJob, signal: AbortSignal): Promise<void> {
     await this.#readSettings()
-    const { databaseUrl, ca, threads, log } = this.options
+    const { ca, threads, log } = this.options
+    const { databaseUrl, source } = this.servers
     const data = {
       job,
       databaseUrl: databaseUrl.reveal(),
+      sourceUrls: source.inOrder.map((url) => url.reveal()),
       ca,
       threads,
       logLevel: log.level as LogLevel,

@@ -9,6 +9,8 @@ import type { Lsn } from '../wal/lsn.js'
 export interface JobThreadData {
   job: ClaimedJob
   databaseUrl: string
+  /** none: where the catalog is */
+  sourceUrls: string[]
   ca: string | undefined
   threads: number
   logLevel: LogLevel

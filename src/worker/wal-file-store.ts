@@ -1,12 +1,15 @@
 import type { Box } from '../box/box.js'
-import type { Home } from '../box/key-names.js'
+import { sha12, type Home } from '../box/key-names.js'
 import type { Catalog, WalIdentity } from '../catalog/catalog.js'
 import { PostboxError } from '../errors.js'
 import type { Lsn } from '../wal/lsn.js'
+import { compressFrames } from '../transform/compress.js'
+import { FRAME_BYTES } from '../transform/frame-pool.js'
 import { checkSegmentHeader } from '../wal/page.js'
 import { parseSegmentName, type Segment } from '../wal/segment.js'
 import { parseTimelineHistory } from '../wal/timeline-history.js'
 import { walFileKind } from '../wal/wal-file.js'
+import { SegmentChain } from './segment-chain.js'
 import { toRow } from './segment-recorder.js'
 import { storeSegment } from './segment-store.js'
 import { storeTimelineFile } from './timeline-store.js'
@@ -70,9 +73,20 @@ export class WalFileStore {
       )
     }
     const kind = walFileKind(file.name)
-    if (kind === 'segment') return this.#storeSegment(file, signal)
-    if (kind === 'history') return this.#storeHistory(file, signal)
+    try {
+      if (kind === 'segment') return await this.#storeSegment(file, signal)
+      if (kind === 'history') return await this.#storeHistory(file, signal)
+    } catch (thrown) {
+      await this.#reportConflict(thrown)
+      throw thrown
+    }
     throw new PostboxError('bad_argument', `${file.name} is not stored`, 'Only segments and histories are.')
+  }
+
+  /** Shown in backup.checks until the worker begins anew: the server that is in conflict may be another than ours. */
+  async #reportConflict(thrown: unknown): Promise<void> {
+    if (!(thrown instanceof PostboxError) || thrown.code !== 'wal_conflict') return
+    await this.options.catalog.reportProblem('archive', thrown).catch(() => undefined)
   }
 
   async #storeSegment(file: OfferedFile, signal: AbortSignal): Promise<ArchiveOutcome> {
@@ -91,11 +105,24 @@ export class WalFileStore {
     if (held?.equals(sha256)) return 'known'
     if (held) throw wrong(file, 'is not what the server streamed')
 
-    const store = { home: this.#home, segmentBytes, box, compressionLevel: this.options.compressionLevel() }
     const raw = { segment, bytes: await file.read(), sha256 }
+    const level = this.options.compressionLevel()
+    const compress = async (bytes: Buffer) => ({ chunks: await compressFrames(bytes, level, FRAME_BYTES) })
+    const chain = await this.#chainTo(segment)
+    const store = { home: this.#home, segmentBytes, box, compress, chain }
     const stored = await storeSegment(store, raw, signal)
     await catalog.recordSegments(systemIdentifier, [toRow(stored)])
     return 'stored'
+  }
+
+  /** What the segment follows: with its row, or held back by the stream. */
+  async #chainTo(segment: Segment): Promise<SegmentChain> {
+    const { catalog, streamed, identity } = this.options
+    const { segment_bytes: segmentBytes, system_identifier: systemIdentifier } = identity
+    const before = { timeline: segment.timeline, start: segment.start - BigInt(segmentBytes) }
+    const held = streamed?.heldSha256(before) ?? null
+    const mark = held ? sha12(held) : await catalog.previousMark(systemIdentifier, segment, segmentBytes)
+    return new SegmentChain(segment.start, mark)
   }
 
   async #storeHistory(file: OfferedFile, signal: AbortSignal): Promise<ArchiveOutcome> {

@@ -3,14 +3,18 @@ import type { Box } from '../box/box.js'
 import type { Catalog } from '../catalog/catalog.js'
 import type { Settings } from '../catalog/settings.js'
 import { asPostboxError, type PostboxError } from '../errors.js'
-import type { Secret } from '../secret.js'
-import { ReplicationConnection } from '../source/replication-connection.js'
 import { dropSlot } from '../source/replication-slot.js'
+import type { WalAge } from '../source/wal-age.js'
+import type { Waiting } from '../source/wal-stream.js'
 import type { Lsn } from '../wal/lsn.js'
+import { SegmentThreads } from '../transform/segment-threads.js'
+import { AtRiskReport } from './at-risk-report.js'
 import { Backoff } from './backoff.js'
 import { BOX_TROUBLE, KeepLimit } from './keep-limit.js'
-import { SegmentRecorder } from './segment-recorder.js'
+import { RowsSlot } from './rows-slot.js'
+import { SegmentRecorder, type HeldSegments } from './segment-recorder.js'
 import { SlotReadiness } from './slot-readiness.js'
+import type { Source } from './source.js'
 import { StoredPosition } from './stored-position.js'
 import { StreamedSegments } from './streamed-segments.js'
 import { Wakeup } from './wakeup.js'
@@ -20,15 +24,27 @@ import { WalSession } from './wal-session.js'
 const WAL_GONE_TRIES = 5
 
 export interface WalKeeperOptions {
-  databaseUrl: Secret
+  source: Source
   catalog: Catalog
   box: Box
   /** the server's name in the box; throws `grant_missing` while nobody said it */
   server: () => string
   settings: () => Settings
+  /** segments compressed at once, each in a thread of its own */
+  threads: number
   /** whether a COMMIT waits for each tail */
   synchronous: () => boolean
+  /** since when WAL waits; outlives the keeper */
+  age: WalAge
+  /** stored segments without a row; outlives the keeper */
+  held: HeldSegments
   log: Logger
+}
+
+/** A position in the WAL of one timeline. */
+export interface WalPlace {
+  timeline: number
+  lsn: Lsn
 }
 
 /**
@@ -39,7 +55,12 @@ export interface WalKeeperOptions {
 export class WalKeeper {
   readonly position = new StoredPosition()
   readonly recorder: SegmentRecorder
+  readonly rowsSlot: RowsSlot
+  readonly atRisk: AtRiskReport
   readonly streamed: StreamedSegments
+  readonly threads: SegmentThreads
+  /** what was not stored when the last session ended */
+  waiting: Waiting | null = null
   /** before it, WAL that the slot does not keep is gone from the server */
   goneBefore: Lsn = 0n
   /** how WAL came to be lost, until that is recorded */
@@ -48,13 +69,23 @@ export class WalKeeper {
   gaveUp = false
   /** whether base backups may have begun to read */
   slotWasReady = false
+  /** whether what was read last was a standby's */
+  readsStandby = false
+  /** up to where WAL is in the box, in tails too, as the last session knew; null before the first */
+  durable: WalPlace | null = null
+  /** whether a session streams now */
+  streaming = false
   readonly #slot = new SlotReadiness()
   readonly #retry = new Wakeup()
   #boxTrouble = false
 
   constructor(readonly options: WalKeeperOptions) {
-    this.recorder = new SegmentRecorder(options.catalog)
+    const { catalog, held, source, settings, log } = options
+    this.recorder = new SegmentRecorder(catalog, held)
+    this.atRisk = new AtRiskReport(catalog)
+    this.rowsSlot = new RowsSlot(source, () => settings().slot, log)
     this.streamed = new StreamedSegments(this.position, this.recorder)
+    this.threads = new SegmentThreads(options.threads)
   }
 
   /** What failed is tried again now: a grant came, or somebody waits. */
@@ -90,9 +121,9 @@ export class WalKeeper {
 
   /** Runs until `signal` is aborted; failures are logged, reported to the catalog and tried again. */
   async run(signal: AbortSignal): Promise<void> {
-    const { catalog, log, databaseUrl, settings } = this.options
+    const { log, source, settings } = this.options
     const backoff = new Backoff(500, 30_000)
-    const keepLimit = new KeepLimit(catalog, settings)
+    const keepLimit = new KeepLimit(source, settings)
     let walGone = 0
     while (!signal.aborted) {
       try {
@@ -102,11 +133,13 @@ export class WalKeeper {
           keepLimit.progress()
           this.#boxIsWell()
         }
-        const connection = await ReplicationConnection.open(databaseUrl, 'postbox')
+        const opened = await source.open('postbox')
         this.streamed.begin()
-        await new WalSession(this, connection, onProgress).run(signal)
+        this.rowsSlot.forget()
+        await new WalSession(this, opened, onProgress).run(signal)
       } catch (thrown) {
         this.streamed.end()
+        this.streaming = false
         if (signal.aborted) break
         const error = asPostboxError(thrown)
         log.error({ err: error, code: error.code, hint: error.hint }, 'WAL waits in the slot')
@@ -122,11 +155,15 @@ export class WalKeeper {
     }
     // The next worker need not stream again what only its row is missing of.
     await this.recorder.recordHeld().catch(() => undefined)
+    if (this.recorder.heldFrom === null) await this.rowsSlot.follow(false)
+    await this.threads.close()
   }
 
   async #reportFailure(error: PostboxError): Promise<void> {
     this.#slot.failed(error)
     this.#boxTrouble = BOX_TROUBLE.test(error.code)
+    // Between two sessions nobody else tells the age of what waits.
+    if (this.waiting) await this.atRisk.report(this.waiting)
     await this.options.catalog.reportProblem('wal', error).catch(() => undefined)
   }
 
@@ -143,16 +180,18 @@ export class WalKeeper {
    * Resolves to whether it could be dropped: its last reader may not have gone yet, and then the next failure tries again.
    */
   async #giveUpSlot(reason: string): Promise<boolean> {
-    const { settings, log, databaseUrl } = this.options
+    const { settings, log, source } = this.options
     const { slot } = settings()
     log.error({ slot, reason }, 'the slot is given up: WAL that is not stored will be missing')
     try {
-      const connection = await ReplicationConnection.open(databaseUrl, 'postbox')
+      const { connection } = await source.open('postbox')
       await dropSlot(connection, slot).finally(() => {
         connection.close()
       })
       this.lossReason = reason
       this.gaveUp = true
+      // It would keep the same WAL.
+      await this.rowsSlot.follow(false)
       return true
     } catch (thrown) {
       log.error({ err: asPostboxError(thrown), slot }, 'the slot could not be dropped')

@@ -1,15 +1,17 @@
 import type { Home } from '../box/key-names.js'
 import { asPostboxError, PostboxError } from '../errors.js'
 import type { ReplicationConnection } from '../source/replication-connection.js'
-import { identifyServer, type ServerIdentity } from '../source/server-identity.js'
+import type { ServerIdentity } from '../source/server-identity.js'
 import { readTimelineFiles } from '../source/timeline-files.js'
 import { WalStream, type WalEvent } from '../source/wal-stream.js'
-import { FramePool } from '../transform/frame-pool.js'
+import { FramePool, sharedMemory } from '../transform/frame-pool.js'
 import { inOrder } from '../transform/in-order.js'
 import { formatLsn } from '../wal/lsn.js'
 import { segmentName, segmentStart } from '../wal/segment.js'
 import { DurablePosition } from './durable-position.js'
+import { SegmentChain } from './segment-chain.js'
 import { storeSegment, type StoredSegment } from './segment-store.js'
+import type { OpenedSource } from './source.js'
 import { findStartingPoint, recordLoss, type StreamPoint, type WalLoss } from './starting-point.js'
 import { TailPoster } from './tail-poster.js'
 import { storeTimelineFile } from './timeline-store.js'
@@ -20,19 +22,25 @@ const SEGMENT_MEMORY_BYTES = 48 * 1024 * 1024
 /** Compressed segments that are posted meanwhile. */
 const POSTED_AT_ONCE = 4
 
+const AT_RISK_EVERY_MS = 1000
+
 type StoreEvent =
   Extract<WalEvent, { kind: 'timeline_end' }> | { kind: 'stored'; stored: StoredSegment; ownOnly: boolean }
 
 /** One life of the WAL keeper's replication connection, which it closes. */
 export class WalSession {
-  #server!: ServerIdentity
+  readonly connection: ReplicationConnection
+  #server: ServerIdentity
   #home!: Home
 
   constructor(
     readonly keeper: WalKeeper,
-    readonly connection: ReplicationConnection,
+    { connection, server }: OpenedSource,
     readonly onProgress: () => void,
-  ) {}
+  ) {
+    this.connection = connection
+    this.#server = server
+  }
 
   /** Streams until `signal` is aborted or something fails; never resolves before. */
   async run(signal: AbortSignal): Promise<never> {
@@ -44,7 +52,7 @@ export class WalSession {
       signal.throwIfAborted()
       // What the last session held comes again, but its rows need not wait for that.
       await this.keeper.recorder.recordHeld()
-      this.#server = await identifyServer(this.connection)
+      await this.#noteServer()
       // Before anything else is asked of the box: WAL is kept from now on, even if no grant is there yet.
       const { point, loss } = await findStartingPoint(this.keeper, this.connection, this.#server)
       if (loss) await recordLoss(this.keeper, this.#server.systemIdentifier, loss)
@@ -60,35 +68,62 @@ export class WalSession {
     const { options, recorder } = this.keeper
     const { systemIdentifier, timeline } = this.#server
     this.#home = { server: options.server(), systemIdentifier }
-    recorder.systemIdentifier = systemIdentifier
-    for (const file of await readTimelineFiles(this.connection, timeline)) {
-      await storeTimelineFile(options, this.#home, file, signal)
-    }
+    recorder.held.systemIdentifier = systemIdentifier
+    await this.#storeTimelineFiles(signal)
     // On a timeline that the catalog did not know, only its history tells where it left the stored WAL.
     if (loss && timeline > 1) await recordLoss(this.keeper, systemIdentifier, loss)
     await this.keeper.serverIsWell()
     for (let point = first; ;) {
-      options.log.info({ timeline: point.timeline, from: formatLsn(point.start) }, 'streaming WAL')
+      const { address } = this.connection
+      options.log.info({ timeline: point.timeline, from: formatLsn(point.start), source: address }, 'streaming WAL')
       point = await this.#streamTimeline(point, signal)
+      // A standby tells only now that it was promoted, or follows one that was.
+      this.#server = await options.source.identify(this.connection)
+      await this.#noteServer()
+      if (this.#server.timeline !== timeline) await this.#storeTimelineFiles(signal)
+    }
+  }
+
+  /** Notes what the server is now. The views are told where the slot is, as none sees it on another server. */
+  async #noteServer(): Promise<void> {
+    const { inRecovery, timeline } = this.#server
+    const { age, catalog } = this.keeper.options
+    this.keeper.readsStandby = inRecovery
+    age.follow(timeline)
+    await catalog.reportSource(inRecovery ? this.connection.address : null)
+  }
+
+  /** Before any WAL of the timeline. */
+  async #storeTimelineFiles(signal: AbortSignal): Promise<void> {
+    for (const file of await readTimelineFiles(this.connection, this.#server.timeline)) {
+      await storeTimelineFile(this.keeper.options, this.#home, file, signal)
     }
   }
 
   /** Streams one timeline; resolves at its end to where the next one begins. */
   async #streamTimeline(point: StreamPoint, signal: AbortSignal): Promise<StreamPoint> {
-    const { segmentBytes } = this.#server
-    const { recorder } = this.keeper
-    const { slot } = this.keeper.options.settings()
+    const { segmentBytes, systemIdentifier } = this.#server
+    const { recorder, atRisk, options } = this.keeper
+    const mark = await options.catalog.previousMark(systemIdentifier, point, segmentBytes)
+    const chain = new SegmentChain(point.start, mark)
     const atOnce = Math.min(16, Math.max(2, Math.floor(SEGMENT_MEMORY_BYTES / segmentBytes)))
-    const buffers = new FramePool(atOnce, segmentBytes)
+    const buffers = new FramePool(atOnce, segmentBytes, sharedMemory)
     const onReceived = () => {
       tails.wake()
     }
-    const stream = new WalStream(this.connection, { slot, segmentBytes, ...point }, buffers, onReceived)
+    const stream = this.#openStream(point, buffers, onReceived)
     const durable = new DurablePosition(point.start)
     recorder.onRecorded = () => {
       this.#report(stream, durable)
+      void this.#followRows(durable, point)
     }
-    const tails = this.#tailPoster(stream, durable)
+    this.#report(stream, durable)
+    this.keeper.streaming = true
+    await this.#followRows(durable, point)
+    const looking = setInterval(() => {
+      void atRisk.look(stream.waiting(), options.age.now())
+    }, AT_RISK_EVERY_MS)
+    const tails = this.#tailPoster(stream, durable, chain)
     const ending = new AbortController()
     const posting = tails.run(AbortSignal.any([signal, ending.signal]))
     // The keeper begins again with both, so that one never goes on without the other.
@@ -96,15 +131,28 @@ export class WalSession {
       this.connection.close(asPostboxError(thrown))
     })
     try {
-      const stored = inOrder(this.#events(stream, point), atOnce + POSTED_AT_ONCE, (event) =>
-        this.#store(event, buffers, signal),
-      )
+      const stored = inOrder(this.#events(stream, point), atOnce + POSTED_AT_ONCE, (event) => {
+        const storing = this.#store(event, buffers, chain, signal)
+        // It is known now what the next segment follows.
+        tails.wake()
+        return storing
+      })
       return await this.#follow(stored, stream, durable, point)
     } finally {
       recorder.onRecorded = () => undefined
+      clearInterval(looking)
+      this.keeper.waiting = stream.waiting()
       ending.abort()
       await posting.catch(() => undefined)
     }
+  }
+
+  #openStream(point: StreamPoint, buffers: FramePool, onReceived: () => void): WalStream {
+    const { settings, age } = this.keeper.options
+    const { segmentBytes, timeline } = this.#server
+    const { slot } = settings()
+    const asked = { behindSlot: point.start < point.slotStart, historic: point.timeline !== timeline }
+    return new WalStream(this.connection, { slot, segmentBytes, ...point, ...asked }, buffers, age, onReceived)
   }
 
   /** Records and reports what is stored, in order, until the timeline ends. */
@@ -122,10 +170,12 @@ export class WalSession {
         // The slot moves on to the next timeline, and forgets this one.
         await recorder.recordHeld()
         const start = segmentStart(event.switchLsn, segmentBytes)
-        return { timeline: event.nextTimeline, start, stored: start }
+        return { timeline: event.nextTimeline, start, stored: start, slotStart: start }
       }
       await recorder.record(event.stored, event.ownOnly)
       durable.storedWhole(event.stored.end)
+      options.age.storedSegment(event.stored.end, event.stored.lastCommitAt)
+      await this.#followRows(durable, point)
       this.#report(stream, durable)
       position.advance(point.timeline, event.stored.end)
       this.onProgress()
@@ -134,15 +184,23 @@ export class WalSession {
     throw new PostboxError('replication_failed', 'the WAL stream ended', 'Postbox connects again.')
   }
 
-  /** As written what is stored; as flushed what has its rows too, so that the slot keeps whatever may be recorded yet. */
+  /** What is stored. The server may drop its WAL, unless rows are missing that nothing else keeps it for. */
   #report(stream: WalStream, { lsn }: DurablePosition): void {
-    const { heldFrom } = this.keeper.recorder
+    const { recorder, rowsSlot, options } = this.keeper
+    const { heldFrom } = recorder
+    this.keeper.durable = { timeline: stream.options.timeline, lsn }
     // A COMMIT waits for what is flushed, and must not wait for rows.
-    const held = heldFrom !== null && heldFrom < lsn && !this.keeper.options.synchronous()
-    stream.reportStored(lsn, held ? heldFrom : lsn)
+    const needed = heldFrom !== null && heldFrom < lsn && !rowsSlot.keeps && !options.synchronous()
+    stream.reportStored(lsn, needed ? heldFrom : lsn)
   }
 
-  #tailPoster(stream: WalStream, durable: DurablePosition): TailPoster {
+  /** The second slot of a worker that was killed stays until the rows reach the first one. */
+  async #followRows(durable: DurablePosition, { slotStart }: StreamPoint): Promise<void> {
+    const { recorder, rowsSlot } = this.keeper
+    if (durable.lsn >= slotStart) await rowsSlot.follow(recorder.heldFrom !== null)
+  }
+
+  #tailPoster(stream: WalStream, durable: DurablePosition, chain: SegmentChain): TailPoster {
     const { options, recorder } = this.keeper
     const { box, settings, synchronous } = options
     let othersWrite = false
@@ -152,7 +210,11 @@ export class WalSession {
       box,
       compressionLevel: () => settings().compression_level,
       intervalMs: () => (synchronous() ? 0 : settings().wal_interval * 1000),
-      unfinished: () => stream.unfinished(),
+      unfinished: () => {
+        const unfinished = stream.unfinished()
+        return unfinished?.segment.start === chain.end ? unfinished : null
+      },
+      previous: (start) => chain.previous(start),
       inspect: (bytes) => {
         othersWrite = recorder.heldFrom !== null && !recorder.wroteAllOf(bytes)
       },
@@ -171,20 +233,21 @@ export class WalSession {
     try {
       yield* stream.read()
     } catch (thrown) {
-      const behind = point.start < segmentStart(point.stored, this.#server.segmentBytes)
-      if (behind && asPostboxError(thrown).code === 'slot_invalid') this.keeper.goneBefore = point.stored
+      const behind = point.start < point.slotStart
+      if (behind && asPostboxError(thrown).code === 'slot_invalid') this.keeper.goneBefore = point.slotStart
       throw thrown
     }
   }
 
-  async #store(event: WalEvent, buffers: FramePool, signal: AbortSignal): Promise<StoreEvent> {
+  async #store(event: WalEvent, buffers: FramePool, chain: SegmentChain, signal: AbortSignal): Promise<StoreEvent> {
     if (event.kind === 'timeline_end') return event
     const { options, recorder } = this.keeper
     const store = {
       home: this.#home,
       segmentBytes: this.#server.segmentBytes,
       box: options.box,
-      compressionLevel: options.settings().compression_level,
+      compress: (raw: Buffer) => this.keeper.threads.compress(raw, options.settings().compression_level),
+      chain,
     }
     let ownOnly = false
     const stored = await storeSegment(store, event, signal, () => {

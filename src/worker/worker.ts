@@ -1,8 +1,12 @@
 import { openCatalog } from '../catalog/catalog.js'
+import { findPrimary } from '../catalog/find-primary.js'
 import { openWorkerSession } from '../catalog/worker-session.js'
 import { asPostboxError } from '../errors.js'
+import { WalAge } from '../source/wal-age.js'
 import { Backoff } from './backoff.js'
-import { Term, type WorkerOptions } from './term.js'
+import { Source } from './source.js'
+import { HeldSegments } from './segment-recorder.js'
+import { Term, type WalMemory, type WorkerOptions } from './term.js'
 
 /**
  * The worker: one term after another, each as long as its session with the database holds.
@@ -11,10 +15,11 @@ import { Term, type WorkerOptions } from './term.js'
  */
 export async function runWorker(options: WorkerOptions, signal: AbortSignal): Promise<void> {
   const backoff = new Backoff(500, 15_000)
+  const memory = { age: new WalAge(), held: new HeldSegments() }
   let everStarted = false
   while (!signal.aborted) {
     try {
-      await runTerm(options, signal, () => {
+      await runTerm(options, signal, memory, () => {
         everStarted = true
         backoff.reset()
       })
@@ -29,8 +34,16 @@ export async function runWorker(options: WorkerOptions, signal: AbortSignal): Pr
 }
 
 /** One term: from taking the worker lock to losing it. Throws what ended it, unless that was `signal`. */
-async function runTerm(options: WorkerOptions, signal: AbortSignal, onStarted: () => void): Promise<void> {
-  const { databaseUrl, log } = options
+async function runTerm(
+  options: WorkerOptions,
+  signal: AbortSignal,
+  memory: WalMemory,
+  onStarted: () => void,
+): Promise<void> {
+  const { databaseUrls, sourceUrls, log } = options
+  const databaseUrl = await findPrimary(databaseUrls, (text) => {
+    log.warn(text)
+  })
   const ending = new AbortController()
   const termSignal = AbortSignal.any([signal, ending.signal])
   let term: Term | null = null
@@ -45,7 +58,9 @@ async function runTerm(options: WorkerOptions, signal: AbortSignal, onStarted: (
       log.warn('another worker serves this catalog: waiting for it to end')
     })
     await using catalog = await openCatalog(databaseUrl)
-    term = await Term.begin(options, catalog, ending)
+    const source = new Source(catalog, databaseUrl, sourceUrls, log)
+    await source.checkBegin()
+    term = await Term.begin(options, { databaseUrl, session, catalog, source }, memory, ending)
     onStarted()
     await term.run(termSignal)
     if (!signal.aborted) termSignal.throwIfAborted()

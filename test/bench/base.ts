@@ -44,7 +44,7 @@ export async function benchBase({ runs, gigabytes }: BenchOptions): Promise<Benc
 }
 
 /** Rows that compress about as real ones do: text of hexadecimal digits, half of it repeated. */
-async function fill(postgres: SandboxPostgres, gigabytes: number): Promise<number> {
+export async function fill(postgres: SandboxPostgres, gigabytes: number): Promise<number> {
   const rows = Math.round((gigabytes * 1e9) / 280)
   await postgres.query('create table filler (id bigint, payload text)')
   await postgres.query(

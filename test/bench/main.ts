@@ -2,6 +2,8 @@ import { cpus, totalmem } from 'node:os'
 import { parseArgs } from 'node:util'
 import { benchArchive } from './archive.js'
 import { benchBase } from './base.js'
+import { benchContention } from './contention.js'
+import { benchReplay } from './replay.js'
 import { benchSync } from './sync.js'
 import { benchWal } from './wal.js'
 import { writeReport, type BenchResult } from './report.js'
@@ -16,6 +18,8 @@ const benches: Record<string, (options: BenchOptions) => Promise<BenchResult>> =
   base: benchBase,
   wal: benchWal,
   sync: benchSync,
+  contention: benchContention,
+  replay: benchReplay,
 }
 
 /** `npm run bench -- NAME [--runs N] [--gigabytes N] [--json]`: prints ratios against the peer of the same run. */

@@ -20,10 +20,11 @@ export interface PgbenchResult {
 export async function pgbench(
   program: string,
   postgres: SandboxPostgres,
-  { clients, seconds }: { clients: number; seconds: number },
+  { clients, seconds, rate }: { clients: number; seconds: number; rate?: number },
   environment: Record<string, string> = {},
 ): Promise<PgbenchResult> {
   const args = ['-n', '-c', String(clients), '-j', '2', '-T', String(seconds)]
+  if (rate !== undefined) args.push('-R', String(rate))
   const text = await call(program, postgres, args, environment)
   return {
     tps: Number(/^tps = ([\d.]+)/m.exec(text)![1]),

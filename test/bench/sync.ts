@@ -1,8 +1,7 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import { startCeph } from '../sandbox/ceph/ceph.js'
 import { keyholderEnv, postboxOk, WorkerProcess } from '../sandbox/command.js'
 import { startPostgres, type SandboxPostgres } from '../sandbox/postgres.js'
-import { until } from '../sandbox/until.js'
+import { caughtUp, watchDelay, type Delay } from './delay.js'
 import type { BenchOptions } from './main.js'
 import { fillPgbench, findPgbench, pgbench, type PgbenchResult } from './pgbench.js'
 import type { BenchResult } from './report.js'
@@ -17,7 +16,7 @@ interface Measured {
   clients: number
   result: PgbenchResult
   /** from a commit to its being durable in S3, while it ran; null without a worker */
-  delay: { p50: number; p99: number } | null
+  delay: Delay | null
 }
 
 /** What it costs that commits are safe in S3: pgbench without Postbox, with it, and with every COMMIT waiting for it. */
@@ -78,47 +77,6 @@ async function setSynchronous(postgres: SandboxPostgres, names: string): Promise
   await session.end()
 }
 
-async function caughtUp(postgres: SandboxPostgres): Promise<void> {
-  await until(
-    'the worker has caught up',
-    async () => {
-      const [row] = await postgres.query<{ near: boolean }>(
-        'select coalesce(max(flush_lsn) >= pg_current_wal_flush_lsn() - 65536, false) near from pg_stat_replication',
-      )
-      return row!.near
-    },
-    300_000,
-  )
-}
-
-/** Notes the end of WAL ten times a second, and when it was reported as flushed. */
-function watchDelay(postgres: SandboxPostgres): () => Promise<{ p50: number; p99: number }> {
-  const open: { lsn: bigint; atMs: number }[] = []
-  const delays: number[] = []
-  let over = false
-  const watching = (async () => {
-    const session = await postgres.connect()
-    while (!over || open.length > 0) {
-      const { rows } = await session.query<{ written: string; stored: string }>(
-        `select (pg_current_wal_flush_lsn() - '0/0')::text written, (max(flush_lsn) - '0/0')::text stored
-         from pg_stat_replication`,
-      )
-      const now = performance.now()
-      while (open.length > 0 && open[0]!.lsn <= BigInt(rows[0]!.stored)) delays.push(now - open.shift()!.atMs)
-      if (!over) open.push({ lsn: BigInt(rows[0]!.written), atMs: now })
-      await delay(over ? 20 : 100)
-    }
-    await session.end()
-  })()
-  return async () => {
-    over = true
-    await watching
-    delays.sort((a, b) => a - b)
-    const at = (share: number) => Math.round(delays[Math.floor(delays.length * share)]!)
-    return { p50: at(0.5), p99: at(0.99) }
-  }
-}
-
 function report(measured: readonly Measured[]): BenchResult {
   const median = (mode: Mode, clients: number) =>
     measured
@@ -131,7 +89,7 @@ function report(measured: readonly Measured[]): BenchResult {
     title: 'pgbench while WAL goes to Ceph',
     notes: [
       `pgbench (TPC-B-like, scale 20, ${SECONDS} s) with 8 and 32 clients; server, clients, worker and Ceph share the machine. fsync on.`,
-      'Delay: from the end of WAL at a moment, ten times a second, until it is reported as flushed (seen to 0.1 s while it runs).',
+      'Delay: from the end of WAL at a moment, fifty times a second, until it is reported as flushed (seen to 20 ms).',
       '"Every COMMIT in S3": synchronous_standby_names = \'postbox\'. Without, a COMMIT is safe locally at once and in S3 after the delay.',
     ],
     columns: ['mode', 'clients', 'TPS', 'latency ms', 'delay p50 ms', 'delay p99 ms'],

@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto'
-import { sha12 } from '../../src/box/key-names.js'
-import { parseManifestKey, parseSegmentKey } from '../../src/box/key-names.js'
+import { parseManifestKey, parseSegmentKey, parseTailKey, sha12 } from '../../src/box/key-names.js'
 import { parseManifest, type Manifest, type PartEntry } from '../../src/box/manifest.js'
 import { decompress } from '../../src/keyholder/zstd.js'
 import type { BackedUpServer } from '../sandbox/backed-up-server.js'
 import type { Version } from '../sandbox/s3/store.js'
 import { recordAllWal } from './observe.js'
+import { wrongChain, wrongTails } from './wal-agreement.js'
 
 const sha256 = (bytes: Buffer): Buffer => createHash('sha256').update(bytes).digest()
 
@@ -19,11 +19,20 @@ export function storedManifests({ bucket }: BackedUpServer): Manifest[] {
  * What is wrong between catalog and bucket, once all WAL is stored: nothing, whatever happened before.
  *
  * Every object is what its name says, in each of its versions; every manifest names only parts that are there; the rows
- * of WAL are the WAL that is there, and that has no gap.
+ * of WAL are the WAL that is there, and that has no gap; each segment and tail says what it follows.
  */
 export async function disagreements(backedUp: BackedUpServer): Promise<string[]> {
   await recordAllWal(backedUp)
-  return [...(await wrongObjects(backedUp)), ...wrongManifests(backedUp), ...(await wrongRows(backedUp))]
+  const [row] = await backedUp.postgres.query<{ bytes: string }>(
+    "select pg_size_bytes(current_setting('wal_segment_size')) as bytes",
+  )
+  return [
+    ...(await wrongObjects(backedUp)),
+    ...(await wrongTails(backedUp.bucket)),
+    ...wrongManifests(backedUp),
+    ...(await wrongRows(backedUp)),
+    ...wrongChain(backedUp.bucket, Number(row!.bytes)),
+  ]
 }
 
 /** Versions that were right before: they cannot change. */
@@ -31,13 +40,13 @@ const known = new WeakSet<Version>()
 
 async function wrongObjects({ bucket }: BackedUpServer): Promise<string[]> {
   const wrong: string[] = []
-  for (const key of bucket.keys()) {
+  for (const key of bucket.keys().filter((one) => !parseTailKey(one))) {
     const mark = /-([0-9a-f]{12})(?:\.[a-z.]+)?$/.exec(key)?.[1]
     for (const version of bucket.versions(key)) {
       if (known.has(version)) continue
       const { bytes } = version
       // WAL is named by what it holds, everything else by what is stored.
-      const named = /\/(wal|tail)\/.*\.zst$/.test(key) ? await decompress(bytes!, key) : bytes!
+      const named = parseSegmentKey(key) ? await decompress(bytes!, key) : bytes!
       if (sha12(sha256(named)) !== mark) wrong.push(`${key} holds other bytes than it says`)
       else known.add(version)
     }

@@ -1,10 +1,9 @@
-import { writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
 import { until } from '../sandbox/until.js'
 import { disagreements } from './agreement.js'
 import { GapWatch } from './gap-watch.js'
 import { checkOf, writeSegments } from './observe.js'
+import { promote } from './promote.js'
 import { showLogOfFailures } from './show-log.js'
 
 let watch: GapWatch
@@ -16,13 +15,9 @@ afterEach(async () => {
 showLogOfFailures(() => watch.server)
 
 /** What a failover is to the worker: the server goes on as a new timeline, on which there is no slot. */
-async function promote(): Promise<void> {
+async function promoteWithoutSlot(): Promise<void> {
   const { postgres } = watch.server
-  await postgres.stop()
-  await writeFile(join(postgres.dataDir, 'standby.signal'), '')
-  await postgres.start()
-  await postgres.query('select pg_promote()')
-  await until('the server is promoted', () => watch.one<boolean>('select not pg_is_in_recovery()'))
+  await promote(postgres)
   await postgres.query(`select pg_drop_replication_slot('postbox')`)
 }
 
@@ -33,7 +28,7 @@ describe('a server that was promoted while the worker was off, without its slot'
     await watch.server.worker.stop()
     await writeSegments(watch.server, 5)
     const before = await watch.moment()
-    await promote()
+    await promoteWithoutSlot()
     const after = await watch.moment()
     watch.server.startWorker()
     await watch.server.worker.says('streaming WAL')
@@ -58,7 +53,7 @@ describe('a server that was promoted while the worker was off, without its slot'
     await watch.server.postgres.query(`select pg_drop_replication_slot('postbox')`)
     await watch.loseWal()
     await watch.server.postgres.query(`select pg_create_physical_replication_slot('postbox', true)`)
-    await promote()
+    await promoteWithoutSlot()
     watch.server.startWorker()
     expect(await watch.firstGap()).toMatchObject({
       from_lsn: restart,

@@ -62,7 +62,9 @@ export class GapWatch {
 
   /** wal_status of the slot. */
   slotState(): Promise<string> {
-    return this.one<string>(`select coalesce(max(wal_status), 'none') from pg_replication_slots`)
+    return this.one<string>(
+      `select coalesce(max(wal_status), 'none') from pg_replication_slots where slot_name = 'postbox'`,
+    )
   }
 
   /** Writes and checkpoints until the server gives the slot up. */

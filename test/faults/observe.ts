@@ -27,25 +27,28 @@ export function checkBecomes(
 }
 
 /** What the server was told to be stored, as its slot has it. */
-export async function slotPosition({ postgres }: BackedUpServer): Promise<string> {
-  const [row] = await postgres.query<{ lsn: string }>(
+export async function slotPosition({ source }: BackedUpServer): Promise<string> {
+  const [row] = await source.query<{ lsn: string }>(
     "select restart_lsn::text lsn from pg_replication_slots where slot_name = 'postbox'",
   )
   return row!.lsn
 }
 
 /** Finishes the segment that is being written, and waits until it and all before it are stored whole and have their rows. */
-export async function recordAllWal({ postgres }: BackedUpServer): Promise<void> {
+export async function recordAllWal({ postgres, source }: BackedUpServer): Promise<void> {
   // Somebody's own work: without any the row may wait.
   await postgres.query('select pg_current_xact_id()')
   const [row] = await postgres.query<{ lsn: string }>('select pg_switch_wal()::text lsn')
   await until(`all WAL of the segment before ${row!.lsn} is stored and recorded`, async () => {
-    const [at] = await postgres.query<{ recorded: boolean }>(
-      `select max(c.to_lsn) >= $1::pg_lsn and max(r.flush_lsn) >= max(c.to_lsn) as recorded
-       from backup.wal_coverage c, pg_stat_replication r where r.application_name = 'postbox'`,
+    const [rows] = await postgres.query<{ lsn: string; recorded: boolean }>(
+      `select max(to_lsn)::text as lsn, max(to_lsn) >= $1::pg_lsn as recorded from backup.wal_coverage`,
       [row!.lsn],
     )
-    return at!.recorded
+    const [at] = await source.query<{ flushed: boolean }>(
+      `select max(flush_lsn) >= $1::pg_lsn as flushed from pg_stat_replication where application_name = 'postbox'`,
+      [rows!.lsn],
+    )
+    return rows!.recorded && at!.flushed
   })
 }
 

@@ -1,4 +1,4 @@
-import { chmod, mkdir, symlink, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, rm, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { parseSegmentKey } from '../../src/box/key-names.js'
 import { parseManifest } from '../../src/box/manifest.js'
@@ -36,6 +36,8 @@ export async function startPlainly(bucket: Bucket, manifestKey: string): Promise
     const segment = parseSegmentKey(key)
     if (segment) await writeUnpacked(bucket.get(key), join(wal, segment.name))
   }
+  // A backup of a standby holds what made it one.
+  await rm(join(dataDir, 'standby.signal'), { force: true })
   await writeFile(join(dataDir, 'recovery.signal'), '')
   const settings = { restore_command: `cp ${wal}/%f %p`, recovery_target_timeline: String(manifest.timeline) }
   const version = Math.floor(manifest.postgres_version_num / 10000) as SandboxPostgres['version']

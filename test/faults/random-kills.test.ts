@@ -24,7 +24,7 @@ const restore = () => (restores = new Restores(backedUp.s3, 'backups')).recover(
 async function durable(acknowledged: readonly Acknowledged[]): Promise<Acknowledged[]> {
   const [row] = await backedUp.postgres.query<{ flushed: string | null }>(
     `select coalesce((select max(flush_lsn) from pg_stat_replication where application_name = 'postbox'),
-                     (select restart_lsn from pg_replication_slots))::text flushed`,
+                     (select restart_lsn from pg_replication_slots where slot_name = 'postbox'))::text flushed`,
   )
   const kept = await backedUp.postgres.query<{ lsn: string }>(
     'select lsn::text from unnest($1::pg_lsn[]) lsn where lsn <= $2::pg_lsn',

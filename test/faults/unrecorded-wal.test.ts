@@ -27,7 +27,23 @@ async function storeHeldSegment(): Promise<void> {
   await backedUp.storeAllWal()
   expect(await coverage()).toEqual(before)
   expect(backedUp.bucket.keys().filter((key) => key.includes('/wal/')).length).toBeGreaterThan(1)
+  // What is stored is said at once, and a second slot keeps the WAL that has no row.
+  await until('all of it counts as flushed', async () => {
+    const [row] = await backedUp.postgres.query<{ flushed: boolean }>(
+      `select r.flush_lsn > c.to_lsn and r.flush_lsn = r.write_lsn as flushed
+       from pg_stat_replication r, backup.wal_coverage c where r.application_name = 'postbox'`,
+    )
+    return row!.flushed
+  })
+  expect(await rowsSlots()).toEqual([{ kept: true }])
 }
+
+/** The second slot, and whether it keeps all WAL that is not recorded. */
+const rowsSlots = () =>
+  backedUp.postgres.query<{ kept: boolean }>(
+    `select pg_walfile_name(s.restart_lsn) <= pg_walfile_name(c.to_lsn + 1::numeric) as kept
+     from pg_replication_slots s, backup.wal_coverage c where s.slot_name = 'postbox_rows'`,
+  )
 
 test('a segment that was stored and not recorded when the worker was killed is recorded by the next one', async () => {
   await storeHeldSegment()
@@ -38,11 +54,13 @@ test('a segment that was stored and not recorded when the worker was killed is r
   await backedUp.storeAllWal()
   await until('coverage reaches the slot', async () => {
     const [row] = await backedUp.postgres.query<{ whole: boolean }>(
-      'select max(c.to_lsn) >= s.restart_lsn whole from backup.wal_coverage c, pg_replication_slots s group by s.restart_lsn',
+      `select max(c.to_lsn) >= max(s.restart_lsn) whole from backup.wal_coverage c, pg_replication_slots s
+       where s.slot_name = 'postbox'`,
     )
     return row!.whole
   })
   expect((await coverage()).ranges).toBe(1)
+  await until('the second slot is gone', async () => (await rowsSlots()).length === 0)
   // Streamed again, it landed on itself.
   expect(backedUp.bucket.keys().filter((key) => keys.includes(key))).toEqual(keys)
 })
@@ -72,6 +90,27 @@ test('a worker that is stopped leaves no segment unrecorded', async () => {
   const after = await coverage()
   expect(after.ranges).toBe(1)
   expect(after.to).not.toBe(before.to)
+  expect(await rowsSlots()).toEqual([])
+})
+
+test('where no second slot can be made the first one keeps the WAL of what has no row', async () => {
+  const { postgres } = backedUp
+  for (let n = 0; n < 9; n++) await postgres.query(`select pg_create_physical_replication_slot($1)`, [`other_${n}`])
+  await postgres.query('create table t as select 1')
+  await backedUp.storeAllWal()
+  const { to } = await until('the segment has its row', async () => {
+    const now = await coverage()
+    return now.ranges > 0 ? now : null
+  })
+  await backedUp.storeAllWal()
+  await backedUp.worker.says('no second slot could be made')
+  const [row] = await postgres.query<{ flushed: string; written: string }>(
+    `select pg_walfile_name(flush_lsn) flushed, pg_walfile_name(write_lsn) written
+     from pg_stat_replication where application_name = 'postbox'`,
+  )
+  const [first] = await postgres.query<{ name: string }>('select pg_walfile_name($1::pg_lsn + 1::numeric) name', [to])
+  expect(row!.flushed <= first!.name).toBe(true)
+  expect(row!.written > first!.name).toBe(true)
 })
 
 test('a slot that was dropped leaves no gap while the server still has the WAL', async () => {

@@ -69,6 +69,26 @@ describe('fetch-wal', () => {
     expect(await readdir(directory)).toEqual([])
   })
 
+  test('takes nothing for a file whose name only begins like that of one', async () => {
+    const missing = '000000010000000000000009'
+    const mark = '0123456789ab'
+    const names = [
+      `${missing}.00000028.backup-${mark}.zst`,
+      `${missing}.partial-${mark}.zst`,
+      `${missing}-${mark}.zst.tmp`,
+      `${missing}-${mark.slice(1)}.zst`,
+      `${missing}-${mark}-${mark}-${mark}.zst`,
+      `${missing}0-${mark}.zst`,
+      `${missing}-${mark}/${missing}-${mark}.zst`,
+    ]
+    for (const name of names) s3.bucket('b').put(made.walPrefix(1) + name, Buffer.from('no WAL'))
+    s3.bucket('b').put(made.walPrefix(1).replace(/0{7}1\/$/, `00000002.history.old-${mark}`), Buffer.from('no history'))
+    for (const file of [missing, `${missing}.00000028.backup`, `${missing}.partial`, '00000002.history']) {
+      expect(await fetch(file)).toMatchObject({ code: 1, stderr: '' })
+    }
+    expect(await readdir(directory)).toEqual([])
+  })
+
   test.each([
     ['the archive is away', () => s3.fail({ times: 1_000, fault: { kind: 'down' } }), 'archive_unavailable'],
     [

@@ -171,6 +171,34 @@ describe('the plan of a restore over timelines', () => {
     await expect(plan('latest', { timeline: 3 })).rejects.toThrow(/no stored backup of .* leads to timeline 3/)
   })
 
+  test.each([false, true])(
+    'takes the end of a timeline that was left from the next one (by its tails: %s)',
+    async (tails) => {
+      const old = s3.bucket('b').keys(`${made.walPrefix(1)}000000010000000000000007`)[0]!
+      const next = s3.bucket('b').keys(`${made.walPrefix(2)}000000020000000000000007`)[0]!
+      s3.bucket('b').remove(old)
+      if (tails) {
+        s3.bucket('b').remove(next)
+        made.tails(2, '0/700000', [100, 200], [day('12:30:00')])
+      }
+      const left = await plan('latest', { timeline: 1 })
+      expect(formatLsn(left.reachableLsn)).toBe('0/700080')
+      expect(left.lastCommitMicros).toBe(BigInt(Date.parse(day('12:30:00'))) * 1000n)
+      expect(left.notes.join()).toContain(
+        'timeline 1 was left at 0/700080; its end is taken from 000000020000000000000007',
+      )
+      const [of, name] = ['000000020000000000000007', '000000010000000000000007']
+      expect(left.choice!.beginningOf(name)).toEqual({ name: of, upTo: 0x700080n })
+      expect([left.choice!.tailMark(of) !== null, left.choice!.isBehind('000000010000000000000008')]).toEqual([
+        tails,
+        true,
+      ])
+      // What the old timeline has beyond the switch is its own.
+      made.segment(1, '0/700000', [day('12:30:00')])
+      expect(formatLsn((await plan('latest', { timeline: 1 })).reachableLsn)).toBe('0/800000')
+    },
+  )
+
   test('needs the segment in which the new timeline begins, and says so when it is missing', async () => {
     s3.bucket('b').remove(s3.bucket('b').keys(`${made.walPrefix(2)}000000020000000000000007`)[0]!)
     const latest = await plan('latest')
@@ -184,6 +212,15 @@ describe('the plan of a restore over timelines', () => {
     expect(started(latest)).toBe(day('12:00:00'))
     expect(latest.notes.join()).toMatch(/newer backups are not on the way to timeline 2: 20261122T150000Z/)
     expect(started(await plan('latest', { timeline: 1 }))).toBe(day('15:00:00'))
+  })
+
+  test("does without the history of a backup's own timeline", async () => {
+    const late = { startedAt: day('15:00:00'), stoppedAt: day('15:05:00'), start: '0/800028', stop: '0/800100' }
+    const { backup_id } = made.backup({ ...late, timeline: 2 })
+    const isHistory = (key: string) => key.startsWith(made.server) && key.includes('.history')
+    s3.bucket('b').corrupt(s3.bucket('b').keys().find(isHistory)!)
+    const own = await plan('latest', { timeline: 'current', backupId: backup_id })
+    expect([started(own), own.timeline, own.choice]).toEqual([day('15:00:00'), 2, null])
   })
 
   test('does not enter a timeline without its history, and says so', async () => {

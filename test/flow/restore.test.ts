@@ -139,10 +139,6 @@ describe('a restore of an unusual cluster', () => {
     }
   }
 
-  test.each(['1', '64'])('with WAL segments of %s MB recovers', async (size) => {
-    await restoreOf([`--wal-segsize=${size}`])
-  })
-
   test('that its group may read stays so', async () => {
     const { dataDir } = await restoreOf(['--allow-group-access'])
     expect((await stat(dataDir)).mode & 0o777).toBe(0o750)

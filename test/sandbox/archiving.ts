@@ -112,7 +112,7 @@ export class ArchivingServer {
         key
           .split('/')
           .at(-1)!
-          .replace(/-[0-9a-f]{12}(\.zst)?$/, ''),
+          .replace(/(-[0-9a-f]{12})+(\.zst)?$/, ''),
         bucket.versions(key).length,
       ]),
     )

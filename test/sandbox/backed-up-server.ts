@@ -1,6 +1,8 @@
 import { keyholderEnv, postboxOk, WorkerProcess } from './command.js'
 import { program, type Program } from './program.js'
-import { startPostgres, type SandboxPostgres, type StartOptions } from './postgres.js'
+import { freePort } from './ports.js'
+import { SandboxPostgres, scratchDir, startPostgres, type StartOptions } from './postgres.js'
+import { run } from './run.js'
 import { startS3, type LocalS3 } from './s3/server.js'
 import { until } from './until.js'
 
@@ -9,6 +11,8 @@ export interface BackedUpOptions extends StartOptions {
   /** a bucket with versions, as one should have */
   versioned?: boolean
   tls?: boolean
+  /** store into that of another server, which closes it */
+  beside?: BackedUpServer
   /** length of the grant */
   expires?: string
   /** more of the worker's environment */
@@ -35,27 +39,35 @@ const BUCKET = 'backups'
 /** A Postgres with the schema installed, a grant, a running worker and a local S3: what a user has on the first day. */
 export class BackedUpServer {
   worker!: WorkerProcess
+  /** where the worker reads WAL: the same server, unless a test says otherwise */
+  source: SandboxPostgres
   #workerProgram: Program | null = null
+  #isGuest = false
 
   private constructor(
-    readonly postgres: SandboxPostgres,
+    /** the server that holds the catalog; another one after a failover */
+    public postgres: SandboxPostgres,
     readonly s3: LocalS3,
     readonly server: string,
-  ) {}
+  ) {
+    this.source = postgres
+  }
 
   static async start(options: BackedUpOptions = {}): Promise<BackedUpServer> {
     const {
       server = 'db1',
       versioned = true,
       tls = false,
+      beside = null,
       expires = '12h',
       workerEnv = {},
       workerAsSandboxUser = false,
       ...postgresOptions
     } = options
-    const s3 = await startS3({ buckets: [{ name: BUCKET, versioned }], tls })
+    const s3 = beside?.s3 ?? (await startS3({ buckets: [{ name: BUCKET, versioned }], tls }))
     const postgres = await startPostgres(postgresOptions)
     const backedUp = new BackedUpServer(postgres, s3, server)
+    backedUp.#isGuest = beside !== null
     if (workerAsSandboxUser) backedUp.#workerProgram = await program()
     await postboxOk(['install', '--worker-role', 'postbox_worker'], backedUp.databaseEnv('postgres'))
     await backedUp.installGrant(expires)
@@ -123,7 +135,7 @@ export class BackedUpServer {
   async storeAllWal(): Promise<void> {
     const [row] = await this.postgres.query<{ lsn: string }>('select pg_switch_wal()::text lsn')
     await until(`WAL up to ${row!.lsn} is stored`, async () => {
-      const [at] = await this.postgres.query<{ stored: boolean }>(
+      const [at] = await this.source.query<{ stored: boolean }>(
         "select coalesce(max(write_lsn) >= $1::pg_lsn, false) stored from pg_stat_replication where application_name = 'postbox'",
         [row!.lsn],
       )
@@ -135,7 +147,7 @@ export class BackedUpServer {
   async untilDurable(): Promise<void> {
     const [row] = await this.postgres.query<{ lsn: string }>('select pg_current_wal_flush_lsn()::text lsn')
     await until(`WAL up to ${row!.lsn} is durable`, async () => {
-      const [at] = await this.postgres.query<{ durable: boolean }>(
+      const [at] = await this.source.query<{ durable: boolean }>(
         "select coalesce(max(flush_lsn) >= $1::pg_lsn, false) durable from pg_stat_replication where application_name = 'postbox'",
         [row!.lsn],
       )
@@ -143,9 +155,31 @@ export class BackedUpServer {
     })
   }
 
+  /**
+   * A second server under the same name, with a copy of the data directory: the beginning of a split brain. Server and
+   * worker are stopped for it, and start neither here nor there. Remove the copy first.
+   */
+  async copy(): Promise<BackedUpServer> {
+    await this.worker.stop()
+    await this.postgres.stop()
+    const { version } = this.postgres
+    const dataDir = await scratchDir('copy')
+    await run('cp', ['-a', '--reflink=auto', `${this.postgres.dataDir}/.`, dataDir])
+    const postgres = new SandboxPostgres(version, dataDir, await scratchDir(`pg${version}`), await freePort(), {})
+    const copy = new BackedUpServer(postgres, this.s3, this.server)
+    copy.#isGuest = true
+    return copy
+  }
+
+  /** Starts the server, if it is down, and its worker. */
+  async resume(): Promise<void> {
+    if (this.postgres.pid === null) await this.postgres.start()
+    await this.startWorker().says('streaming WAL')
+  }
+
   async remove(): Promise<void> {
-    await this.worker.kill9()
+    await this.worker?.kill9()
     await this.postgres.remove()
-    await this.s3.close()
+    if (!this.#isGuest) await this.s3.close()
   }
 }

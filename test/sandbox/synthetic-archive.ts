@@ -8,6 +8,7 @@ import {
   partKey,
   segmentKey,
   tailKey,
+  type Previous,
 } from '../../src/box/key-names.js'
 import { formatManifest, type Manifest } from '../../src/box/manifest.js'
 import { formatLsn, parseLsn, type Lsn } from '../../src/wal/lsn.js'
@@ -29,6 +30,9 @@ export interface SyntheticBackup {
   previous?: string | null
   label?: string
 }
+
+/** Of a stored piece of WAL: its version, and what its key says that it follows. */
+export type Given = Partial<Version> & { previous?: Previous }
 
 /** Backups and WAL of 1 MiB that say what a test wants and hold no data: for what plans and lists, and replays nothing. */
 export class SyntheticArchive {
@@ -81,11 +85,12 @@ export class SyntheticArchive {
   }
 
   /** Stores the segment that begins at `lsn`, with commits at these times. Returns its key. */
-  segment(timeline: number, lsn: string, commits: readonly string[] = [], given: Partial<Version> = {}): string {
+  segment(timeline: number, lsn: string, commits: readonly string[] = [], given: Given = {}): string {
     const start = segmentStart(parseLsn(lsn), MB)
     const raw = this.#raw(timeline, start, commits)
-    const key = segmentKey(this.home, { timeline, start }, MB, sha256(raw))
-    this.bucket.put(key, zstdCompressSync(raw), given)
+    const { previous = null, ...version } = given
+    const key = segmentKey(this.home, { timeline, start }, MB, sha256(raw), previous)
+    this.bucket.put(key, zstdCompressSync(raw), version)
     return key
   }
 
@@ -96,16 +101,14 @@ export class SyntheticArchive {
   tails(timeline: number, lsn: string, ends: readonly number[], commits: readonly string[] = []): string[] {
     const start = segmentStart(parseLsn(lsn), MB)
     const raw = this.#raw(timeline, start, commits)
-    return ends.map((end, index) =>
-      this.tail(timeline, start, raw.subarray(ends[index - 1] ?? 0, end), ends[index - 1]),
-    )
+    return ends.map((end, index) => this.tail(timeline, start, raw.subarray(0, end), ends[index - 1]))
   }
 
-  /** Stores some bytes of the segment that begins at `start`, from an offset on. Returns the key. */
-  tail(timeline: number, start: Lsn, raw: Buffer, offset = 0, given: Partial<Version> = {}): string {
-    const from = start + BigInt(offset)
-    const key = tailKey(this.home, { timeline, start }, MB, from, from + BigInt(raw.length), sha256(raw))
-    this.bucket.put(key, zstdCompressSync(raw), given)
+  /** Stores the end of the first bytes of the segment that begins at `start`, from an offset on. Returns the key. */
+  tail(timeline: number, start: Lsn, bytes: Buffer, offset = 0, { previous = null, ...given }: Given = {}): string {
+    const range = { from: start + BigInt(offset), to: start + BigInt(bytes.length) }
+    const key = tailKey(this.home, { timeline, start }, MB, range, sha256(bytes), previous)
+    this.bucket.put(key, zstdCompressSync(bytes.subarray(offset)), given)
     return key
   }
 

@@ -76,13 +76,13 @@ describe.each(postgresVersions)('base backups and objects on Postgres %i', (vers
     },
   )
 
-  test('the next manifest names the newest one of its own cluster', async () => {
+  test('the next manifest names the one before it, of its own cluster', async () => {
     const previous = (system: number) => catalog.value('select backup._previous_manifest($1)', [system], 'walt')
     await record(catalog, 4, [{ number: 3 }])
     expect(await previous(4)).toBeNull()
-    await finish(catalog, 4, 'newer', { from: 3, to: 4, stopped: 900 })
-    await finish(catalog, 4, 'older', { from: 3, to: 4, stopped: 800 })
-    expect(await previous(4)).toEqual(sha256('newer'))
+    await finish(catalog, 4, 'first', { from: 3, to: 4, stopped: 900 })
+    await finish(catalog, 4, 'second', { from: 3, to: 4, stopped: 800 })
+    expect(await previous(4)).toEqual(sha256('second'))
     expect(await previous(5)).toBeNull()
   })
 

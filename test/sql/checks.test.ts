@@ -145,6 +145,17 @@ describe.each(postgresVersions)('backup.checks on Postgres %i', (version) => {
     expect(await check('last_job')).toEqual({ name: 'last_job', state: 'crit', message: text, hint: problem.hint })
   })
 
+  test('base_age: a base backup from before an upgrade is none of the new cluster', async () => {
+    await record(catalog, 1, [{ number: 1 }])
+    await finish(catalog, 1, 'before-upgrade', { from: 1, to: 2 })
+    await catalog.rows('update backup._base_backup set stopped_at = now()')
+    expect(await check('base_age')).toMatchObject({ state: 'ok' })
+    await catalog.rows('begin')
+    await record(catalog, 2, [{ number: 1 }])
+    expect(await check('base_age')).toMatchObject({ state: 'crit', message: 'there is no base backup' })
+    await catalog.rows('rollback')
+  })
+
   test('slot_limit: counts to the nearer of the two limits at which WAL is lost', async () => {
     expect((await check('slot_limit')).message).toMatch(/it may grow until the disk is full/)
     await catalog.rows(`select backup.configure('wal_keep_limit', '50GB')`)

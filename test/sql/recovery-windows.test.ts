@@ -83,6 +83,26 @@ describe.each(postgresVersions)('recovery windows on Postgres %i', (version) => 
     expect(await gaps(4)).toEqual([])
   })
 
+  test('timelines that were left in the segment in which they began are passed through', async () => {
+    await record(catalog, 11, run(10, 15))
+    await finish(catalog, 11, 'passed', { from: 11, to: 13, stopped: 12 })
+    const at = (bytes: number) => `0/${(15 * MIB + bytes).toString(16).toUpperCase()}`
+    const left: string[] = []
+    for (const id of [2, 3, 4]) {
+      left.push(`${id - 1}\t${at(id * 1000)}\tx\n`)
+      await timeline(11, id, left.join('\n'))
+    }
+    await record(catalog, 11, [{ number: 15, timeline: 4, commit: 40 }])
+    expect(await windows('passed')).toMatchObject([
+      { timeline: 1, to_lsn: lsnOf(15), to_at: new Date(moment(14)) },
+      { timeline: 4, to_lsn: lsnOf(16), to_at: new Date(moment(40)) },
+    ])
+    expect(await gaps(11)).toEqual([])
+    // One that went on elsewhere as well has a window of its own.
+    await record(catalog, 11, run(15, 17, 2))
+    expect((await windows('passed')).map((row) => (row as { timeline: number }).timeline)).toEqual([1, 2, 4])
+  })
+
   test('a child without commits of its own reaches to the last commit of its parent before the switch', async () => {
     await record(catalog, 5, run(300, 320))
     await finish(catalog, 5, 'silent-child', { from: 301, to: 303, stopped: 305 })

@@ -27,6 +27,7 @@ const calls: [call: string, who: Person[]][] = [
   ['select backup.can_restore_to(now())', ['operator', 'monitor']],
   ['select backup._start_worker(null)', ['worker']],
   [`select backup._report_problem('x', null)`, ['worker']],
+  [`select backup._report_at_risk(null, null)`, ['worker']],
   ['select * from backup._claim_job()', ['worker']],
   [`select backup._report_progress(0, 'x', 0, 0)`, ['worker']],
   ['select backup._is_cancel_requested(0)', ['worker']],
@@ -39,9 +40,14 @@ const calls: [call: string, who: Person[]][] = [
   [`select backup._knows_timeline(0, 0, '')`, ['worker']],
   [`select backup._covers_wal(0, 0, '0/0', '0/0')`, ['worker']],
   [`select backup._is_synchronous('x')`, ['worker']],
+  [`select backup._previous_mark(0, 0, '0/0', 0)`, ['worker']],
+  [`select backup._segment_key(0, 0, '0/0')`, ['worker']],
   [`select backup._record_gap(0, 0, '0/0', '', true)`, ['worker']],
   [`select backup._finish_base(0, '{}')`, ['worker']],
   ['select backup._previous_manifest(0)', ['worker']],
+  ['select backup._report_source(null)', ['worker']],
+  [`select backup._written_by(0, 1, '1/0')`, ['worker']],
+  [`select backup._finish_segment('0/1000000')`, ['worker']],
   ['select backup._grant()', ['worker']],
   // Parts of the others, for nobody to call.
   [`select backup._lock_running(0)`, []],
@@ -76,7 +82,7 @@ describe.each(postgresVersions)('rights on Postgres %i', (version) => {
     )
     const listed = calls.map(([call]) => /backup\.(\w+)/.exec(call)![1]!)
     const forViews =
-      /^(_setting_list|_setting_value|_worker_(lock_key|session|alive|report)|_grant_in_use|_segment_name|_wal_position|_seconds_at_risk|lsn_range|lsn_multirange|_check_(worker|grants|backups|wal_delay|slot))$/
+      /^(_setting_list|_setting_value|_worker_(lock_key|session|alive|report)|_grant_in_use|_segment_name|_rows_slot|_wal_position|_at_risk|lsn_range|lsn_multirange|_check_(worker|grants|backups|wal_delay|slot))$/
     for (const { proname } of rows)
       expect(listed.includes(proname) || forViews.test(proname) ? 'known' : proname).toBe('known')
   })

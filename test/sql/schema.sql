@@ -81,6 +81,9 @@ table _worker.only_row boolean not null default true
 table _worker.version text not null
 table _worker.started_at timestamp with time zone not null
 table _worker.problems jsonb not null default '{}'::jsonb
+table _worker.at_risk_from pg_lsn
+table _worker.at_risk_since timestamp with time zone
+table _worker.standby text
 view base_backups.backup_id text
 view base_backups.job_id bigint
 view base_backups.label text
@@ -202,6 +205,7 @@ constraint wal_range_pk on backup._wal_range: PRIMARY KEY (range_id)
 constraint wal_segment_bytes_positive on backup._wal_segment: CHECK ((bytes > 0))
 constraint wal_segment_pk on backup._wal_segment: PRIMARY KEY (system_identifier, timeline, start_lsn)
 constraint wal_segment_sha256_whole on backup._wal_segment: CHECK ((octet_length(sha256) = 32))
+constraint worker_at_risk_whole on backup._worker: CHECK (((at_risk_from IS NULL) = (at_risk_since IS NULL)))
 constraint worker_one_row on backup._worker: CHECK (only_row)
 constraint worker_pk on backup._worker: PRIMARY KEY (only_row)
 
@@ -210,6 +214,7 @@ index CREATE INDEX job_open_idx ON backup._job USING btree (job_id) WHERE (state
 index CREATE INDEX object_job_idx ON backup._object USING btree (job_id)
 index CREATE INDEX wal_segment_key_idx ON backup._wal_segment USING hash (key)
 
+function _at_risk() returns TABLE(durable_lsn pg_lsn, bytes_at_risk bigint, seconds_at_risk numeric, since timestamp with time zone) security definer stable
 function _canceled_error(job_id bigint) returns jsonb immutable
 function _check_backups() returns TABLE(name text, state text, message text, hint text) security definer stable
 function _check_error(error jsonb) returns jsonb immutable
@@ -231,6 +236,7 @@ function _covers_wal(system_identifier bigint, timeline integer, from_lsn pg_lsn
 function _end_canceled(job_id bigint) returns void security definer
 function _fail_job(job_id bigint, error jsonb, retry boolean) returns text security definer
 function _finish_base(job_id bigint, description jsonb) returns void security definer
+function _finish_segment(lsn pg_lsn) returns boolean security definer
 function _from_hex(hex text) returns bytea immutable
 function _grant() returns jsonb security definer stable
 function _grant_in_use() returns bigint security definer stable
@@ -246,26 +252,33 @@ function _lsn_distance(upper_lsn pg_lsn, lower_lsn pg_lsn) returns double precis
 function _merge_range(system_identifier bigint, timeline integer, fresh backup.lsn_range, last_commit_at timestamp with time zone) returns void
 function _missing_before(system_identifier bigint, timeline integer, lsn pg_lsn) returns TABLE(on_timeline integer, from_lsn pg_lsn, to_lsn pg_lsn) stable
 function _policy_conditions(policy jsonb) returns TABLE(operator text, name text, value text, lowest text, highest text) immutable
+function _position_by_standby() returns TABLE(standby text, durable_lsn pg_lsn, waits_since timestamp with time zone, streaming boolean) security definer stable
 function _previous_manifest(system_identifier bigint) returns bytea security definer stable
+function _previous_mark(system_identifier bigint, timeline integer, start_lsn pg_lsn, segment_bytes integer) returns text security definer stable
 function _record_gap(system_identifier bigint, timeline integer, to_lsn pg_lsn, reason text, running_begins_after boolean) returns pg_lsn security definer
 function _record_object(job_id bigint, kind text, key text, bytes bigint, raw_bytes bigint, sha256 bytea) returns void security definer
 function _record_segments(system_identifier bigint, segments jsonb) returns text security definer
 function _record_timeline(system_identifier bigint, timeline integer, history text, key text) returns void security definer
 function _refuse_grant(reason text, server text, sqlstate_code text DEFAULT 'PB003'::text) returns void
+function _report_at_risk(from_lsn pg_lsn, since timestamp with time zone) returns void security definer
 function _report_problem(component text, problem jsonb) returns void security definer
 function _report_progress(job_id bigint, phase text, bytes_done bigint, bytes_total bigint) returns void security definer
-function _seconds_at_risk() returns numeric security definer stable
+function _report_source(standby text) returns void security definer
+function _rows_slot(slot text) returns text immutable
+function _segment_key(system_identifier bigint, timeline integer, start_lsn pg_lsn) returns text security definer stable
 function _segment_name(timeline integer, start_lsn pg_lsn, segment_bytes integer) returns text immutable
 function _setting_list() returns TABLE(setting text, default_value text, unit text, meaning text) immutable
 function _setting_value(setting text) returns text security definer stable
+function _shown_position() returns TABLE(timeline integer, durable_lsn pg_lsn, waits_since timestamp with time zone, streaming boolean) security definer stable
 function _start_base_after_gap(system_identifier bigint, lsn pg_lsn, reason text, running_begins_after boolean) returns void
 function _start_worker(version text) returns integer security definer
-function _wal_position() returns TABLE(current_lsn pg_lsn, slot_exists boolean, streaming boolean, reader_name text, slot_state text, safe_wal_size bigint, durable_lsn pg_lsn, kept_bytes bigint, flush_lag interval, idle_since timestamp with time zone) security definer stable
+function _wal_position() returns TABLE(current_lsn pg_lsn, slot_exists boolean, streaming boolean, slot_state text, safe_wal_size bigint, durable_lsn pg_lsn, kept_bytes bigint, streaming_since timestamp with time zone, idle_since timestamp with time zone, waits_since timestamp with time zone, standby text) security definer stable
 function _wal_written_at(lsn pg_lsn, current_lsn pg_lsn) returns timestamp with time zone stable
 function _worker_alive() returns boolean stable
 function _worker_lock_key() returns bigint immutable
 function _worker_report() returns TABLE(version text, started_at timestamp with time zone, problems jsonb, problem jsonb) security definer stable
 function _worker_session() returns TABLE(pid integer, role_name name, is_worker boolean) security definer stable
+function _written_by(system_identifier bigint, timeline integer, lsn pg_lsn) returns timestamp with time zone security definer stable
 function can_restore_to(at timestamp with time zone) returns boolean security definer stable
 function cancel(job_id bigint) returns boolean security definer
 function configure(setting text, value text) returns void security definer
@@ -273,6 +286,7 @@ function install_grant("grant" jsonb) returns timestamp with time zone security 
 function start_base(label text DEFAULT NULL::text, checkpoint text DEFAULT 'fast'::text) returns bigint security definer
 procedure wait(IN job_id bigint, IN timeout interval DEFAULT NULL::interval) security definer
 
+grant execute on backup._at_risk() to backup_monitor, backup_operator, backup_worker
 grant execute on backup._check_backups() to backup_monitor, backup_operator, backup_worker
 grant execute on backup._check_grants() to backup_monitor, backup_operator, backup_worker
 grant execute on backup._check_slot() to backup_monitor, backup_operator, backup_worker
@@ -283,6 +297,7 @@ grant execute on backup._covers_wal(bigint,integer,pg_lsn,pg_lsn) to backup_work
 grant execute on backup._end_canceled(bigint) to backup_worker
 grant execute on backup._fail_job(bigint,jsonb,boolean) to backup_worker
 grant execute on backup._finish_base(bigint,jsonb) to backup_worker
+grant execute on backup._finish_segment(pg_lsn) to backup_worker
 grant execute on backup._grant() to backup_worker
 grant execute on backup._grant_in_use() to backup_monitor, backup_operator, backup_worker
 grant execute on backup._is_cancel_requested(bigint) to backup_worker
@@ -290,13 +305,17 @@ grant execute on backup._is_synchronous(text) to backup_worker
 grant execute on backup._knows_segment(bigint,integer,pg_lsn,bytea) to backup_worker
 grant execute on backup._knows_timeline(bigint,integer,text) to backup_worker
 grant execute on backup._previous_manifest(bigint) to backup_worker
+grant execute on backup._previous_mark(bigint,integer,pg_lsn,integer) to backup_worker
 grant execute on backup._record_gap(bigint,integer,pg_lsn,text,boolean) to backup_worker
 grant execute on backup._record_object(bigint,text,text,bigint,bigint,bytea) to backup_worker
 grant execute on backup._record_segments(bigint,jsonb) to backup_worker
 grant execute on backup._record_timeline(bigint,integer,text,text) to backup_worker
+grant execute on backup._report_at_risk(pg_lsn,timestamp with time zone) to backup_worker
 grant execute on backup._report_problem(text,jsonb) to backup_worker
 grant execute on backup._report_progress(bigint,text,bigint,bigint) to backup_worker
-grant execute on backup._seconds_at_risk() to backup_monitor, backup_operator, backup_worker
+grant execute on backup._report_source(text) to backup_worker
+grant execute on backup._rows_slot(text) to backup_monitor, backup_operator, backup_worker
+grant execute on backup._segment_key(bigint,integer,pg_lsn) to backup_worker
 grant execute on backup._segment_name(integer,pg_lsn,integer) to backup_monitor, backup_operator, backup_worker
 grant execute on backup._setting_list() to backup_monitor, backup_operator, backup_worker
 grant execute on backup._setting_value(text) to backup_monitor, backup_operator, backup_worker
@@ -306,6 +325,7 @@ grant execute on backup._worker_alive() to backup_monitor, backup_operator, back
 grant execute on backup._worker_lock_key() to backup_monitor, backup_operator, backup_worker
 grant execute on backup._worker_report() to backup_monitor, backup_operator, backup_worker
 grant execute on backup._worker_session() to backup_monitor, backup_operator, backup_worker
+grant execute on backup._written_by(bigint,integer,pg_lsn) to backup_worker
 grant execute on backup.can_restore_to(timestamp with time zone) to backup_monitor, backup_operator
 grant execute on backup.cancel(bigint) to backup_operator
 grant execute on backup.configure(text,text) to backup_operator

@@ -3,6 +3,7 @@ import { cp, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Secret } from '../../src/secret.js'
 import { ReplicationConnection } from '../../src/source/replication-connection.js'
+import { WalAge } from '../../src/source/wal-age.js'
 import { WalStream } from '../../src/source/wal-stream.js'
 import { FramePool } from '../../src/transform/frame-pool.js'
 import { parseLsn, type Lsn } from '../../src/wal/lsn.js'
@@ -38,8 +39,29 @@ const status = async (catalog: InstalledServer) =>
 const slotCheck = async (catalog: InstalledServer, name = 'slot') =>
   (await catalog.rows('select * from backup.checks where name = $1', [name], 'mona'))[0]!
 
+const clock = (catalog: InstalledServer) => catalog.value<string>('select clock_timestamp()::text')
+const atRiskSince = (catalog: InstalledServer) =>
+  catalog.value<string | null>('select since::text from backup._at_risk()')
+/** Reports as stored whatever the server has written, until that is all. */
+const storeAll = (catalog: InstalledServer, wal: WalStream) =>
+  until('all is stored', async () => {
+    wal.reportStored(parseLsn(await catalog.value('select pg_current_wal_flush_lsn()::text')))
+    const { bytes_at_risk, seconds_at_risk } = await status(catalog)
+    return bytes_at_risk === '0' && seconds_at_risk === '0'
+  })
+/** As near to each other WAL is taken for one (src/source/wal-age.ts). */
+const tenMillisecondsBefore = (catalog: InstalledServer, at: string) =>
+  catalog.value<string>(`select ($1::timestamptz - interval '10 ms')::text`, [at])
+
 /** Reads the slot as the worker does; reports only what it is told to. */
-async function stream(catalog: InstalledServer) {
+async function stream(catalog: InstalledServer, age = new WalAge()) {
+  // The server notices a moment later that the connection before is gone.
+  await until('the slot is free', async () => {
+    const [slot] = await catalog.rows<{ free: boolean }>(
+      'select bool_and(not active) as free from pg_replication_slots',
+    )
+    return slot!.free
+  })
   const url = new Secret((await catalog.server()).url())
   const connection = await ReplicationConnection.open(url, 'postbox')
   const restart = parseLsn(await catalog.value(`select restart_lsn::text from pg_replication_slots`))
@@ -47,8 +69,9 @@ async function stream(catalog: InstalledServer) {
   const buffers = new FramePool(4, SEGMENT)
   const wal = new WalStream(
     connection,
-    { slot: 'postbox', timeline: 1, start, stored: start, segmentBytes: SEGMENT },
+    { slot: 'postbox', timeline: 1, start, stored: restart, segmentBytes: SEGMENT },
     buffers,
+    age,
   )
   const ends: Lsn[] = []
   const reading = (async () => {
@@ -89,6 +112,22 @@ describe.each(postgresVersions)('backup.status on Postgres %i', (version) => {
     })
   })
 
+  test('what waited under one worker gets no younger by the next, nor by nobody streaming', async () => {
+    await catalog.rows(`select backup._report_at_risk(s.restart_lsn, now() - interval '2 hours')
+      from pg_replication_slots s`)
+    expect(Number((await status(catalog)).seconds_at_risk)).toBeGreaterThanOrEqual(7200)
+    const since = await atRiskSince(catalog)
+    await catalog.rows(`select backup._start_worker('1.0')`)
+    expect(await atRiskSince(catalog)).toBe(since)
+    const { close } = await stream(catalog)
+    await until('the slot is read', async () => (await slotCheck(catalog))['state'] === 'ok')
+    expect(await atRiskSince(catalog)).toBe(since)
+    await close()
+    expect(await catalog.error('select backup._report_at_risk(null, now())', [], 'walt')).toMatchObject({
+      code: 'PB001',
+    })
+  })
+
   test('the durable position is what a worker reported as stored', async () => {
     const { wal, ends, close } = await stream(catalog)
     await write()
@@ -106,22 +145,59 @@ describe.each(postgresVersions)('backup.status on Postgres %i', (version) => {
     await close()
   })
 
-  test('WAL that waits gets older although flush_lag stands still', async () => {
+  test('WAL at risk is as many bytes as are not stored, and as old as the first of them', async () => {
+    const age = new WalAge()
+    const { wal, close } = await stream(catalog, age)
+    // A worker that has seen WAL come knows its age, and says so at once.
+    await storeAll(catalog, wal)
+    const before = await clock(catalog)
+    await write()
+    const first = parseLsn(await catalog.value('select pg_current_wal_flush_lsn()::text'))
+    const seen = await until('the server was told', async () => {
+      const since = await atRiskSince(catalog)
+      return since !== null && since > before ? { since, at: await clock(catalog) } : null
+    })
+    const risk = await catalog.rows<Record<string, boolean>>(
+      `select s.bytes_at_risk = pg_current_wal_lsn() - s.durable_lsn as bytes,
+              s.seconds_at_risk <= extract(epoch from clock_timestamp() - $1::timestamptz) + 0.001 as no_older,
+              s.seconds_at_risk >= extract(epoch from now() - $2::timestamptz) as no_younger
+       from backup.status s`,
+      [before, seen.at],
+    )
+    expect(risk).toEqual([{ bytes: true, no_older: true, no_younger: true }])
+
+    // What comes behind it changes nothing; what is stored in front of it does.
+    const later = await clock(catalog)
+    await write()
+    await until('all has come', () => age.since(first))
+    expect(await atRiskSince(catalog)).toBe(seen.since)
+    wal.reportStored(first)
+    await until('the second is the oldest', async () => {
+      const since = await atRiskSince(catalog)
+      return since !== null && since !== seen.since && (await tenMillisecondsBefore(catalog, later)) <= since
+    })
+    await close()
+
+    // The next session has it sent again, and knows better than that.
+    const waits = age.since(first)
+    const again = await stream(catalog, age)
+    await until('the server was told again', async () => {
+      const [row] = await catalog.rows<{ same: boolean }>(
+        `select reply_time = '2000-01-01 UTC'::timestamptz + $1 * interval '1 microsecond' as same from pg_stat_replication`,
+        [waits],
+      )
+      return row?.same
+    })
+    await storeAll(catalog, again.wal)
+    await again.close()
+  })
+
+  test('a worker that did not see WAL come goes by the signs that it left', async () => {
     const { close } = await stream(catalog)
     await write()
     await until('the worker reads', async () => (await slotCheck(catalog))['state'] === 'ok')
     const seconds = async () => Number((await status(catalog)).seconds_at_risk)
     expect(await seconds()).toBeLessThan(60)
-    // The box has been refusing for ten minutes.
-    const problem = { code: 'box_unavailable', message: 'down', hint: 'Wait.' }
-    await catalog.rows('select backup._report_problem($1, $2)', ['box', problem])
-    await catalog.rows(
-      `update backup._worker set problems = jsonb_set(problems, '{box,since}', to_jsonb(now() - interval '10 min'))`,
-    )
-    expect(await seconds()).toBeGreaterThanOrEqual(600)
-    expect(await slotCheck(catalog, 'wal_delay')).toMatchObject({ state: 'crit' })
-    await catalog.rows(`select backup._report_problem('box', null)`)
-    // A worker that hangs says nothing, but the segment that it should have stored has a file.
     await catalog.rows('select pg_switch_wal()')
     await write()
     const file = await catalog.value<string>(
@@ -129,6 +205,22 @@ describe.each(postgresVersions)('backup.status on Postgres %i', (version) => {
     )
     await run('touch', ['-d', '3 hours ago', join((await catalog.server()).dataDir, 'pg_wal', file)])
     expect(await seconds()).toBeGreaterThanOrEqual(3 * 3600)
+    expect(await slotCheck(catalog, 'wal_delay')).toMatchObject({ state: 'crit' })
+    await close()
+  })
+
+  test('trouble of the box says nothing of the age of WAL', async () => {
+    const { wal, close } = await stream(catalog)
+    await storeAll(catalog, wal)
+    const problem = { code: 'box_unavailable', message: 'down', hint: 'Wait.' }
+    await catalog.rows('select backup._report_problem($1, $2)', ['box', problem])
+    await catalog.rows(
+      `update backup._worker set problems = jsonb_set(problems, '{box,since}', to_jsonb(now() - interval '10 min'))`,
+    )
+    await write()
+    expect(Number((await status(catalog)).bytes_at_risk)).toBeGreaterThan(0)
+    expect(Number((await status(catalog)).seconds_at_risk)).toBeLessThan(600)
+    await catalog.rows(`select backup._report_problem('box', null)`)
     await close()
   })
 

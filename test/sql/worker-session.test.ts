@@ -1,6 +1,6 @@
 import { createServer, connect, type AddressInfo, type Socket } from 'node:net'
 import { afterEach, describe, expect, test } from 'vitest'
-import { openWorkerSession, type WorkerSession } from '../../src/catalog/worker-session.js'
+import { openWorkerSession, type AliveCheck, type WorkerSession } from '../../src/catalog/worker-session.js'
 import type { PostboxError } from '../../src/errors.js'
 import { Secret } from '../../src/secret.js'
 import { until } from '../sandbox/until.js'
@@ -14,14 +14,15 @@ describe('the worker session', () => {
   })
 
   /** A session and what it was told. */
-  async function open(url?: string) {
+  async function open(url?: string, check?: AliveCheck) {
     const heard: string[] = []
     const lost: PostboxError[] = []
     const address = url ?? (await catalog.server()).url({ user: 'walt' })
-    const session = await openWorkerSession(new Secret(address), {
-      onNotify: (payload) => heard.push(payload),
-      onLost: (error) => lost.push(error),
-    })
+    const handlers = {
+      onNotify: (payload: string) => heard.push(payload),
+      onLost: (error: PostboxError) => lost.push(error),
+    }
+    const session = await openWorkerSession(new Secret(address), handlers, check)
     opened.push(session)
     return { session, heard, lost }
   }
@@ -85,7 +86,8 @@ describe('the worker session', () => {
     expect(first.lost[0]).toMatchObject({ code: 'database_unavailable', retryable: true })
   })
 
-  test('says once that the connection broke', async () => {
+  /** A way to the server that a test can break. */
+  async function proxied() {
     const server = await catalog.server()
     const sockets: Socket[] = []
     const proxy = createServer((incoming) => {
@@ -97,7 +99,12 @@ describe('the worker session', () => {
     await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve))
     const url = new URL(server.url({ user: 'walt' }))
     url.port = String((proxy.address() as AddressInfo).port)
-    const { session, lost } = await open(url.href)
+    return { url: url.href, sockets, proxy }
+  }
+
+  test('says once that the connection broke', async () => {
+    const { url, sockets, proxy } = await proxied()
+    const { session, lost } = await open(url)
     await session.lock(ending())
     for (const socket of sockets) socket.resetAndDestroy()
     await until('the loss is said', () => lost.length > 0)
@@ -106,6 +113,28 @@ describe('the worker session', () => {
     proxy.close()
     expect(lost).toHaveLength(1)
     expect(lost[0]).toMatchObject({ code: 'database_unavailable' })
+  })
+
+  test('counts as lost when the server does not answer any more, though the connection stands', async () => {
+    const { url, sockets, proxy } = await proxied()
+    const { session, lost } = await open(url, { everyMs: 50, answerWithinMs: 1000 })
+    await session.lock(ending())
+    for (const socket of sockets) socket.unpipe().pause()
+    await until('the loss is said', () => lost.length > 0)
+    // Says goodbye to nobody, and does not wait for an answer.
+    await session.close()
+    for (const socket of sockets) socket.destroy()
+    proxy.close()
+    expect(lost).toMatchObject([{ code: 'database_unavailable' }])
+  })
+
+  test('shows in its name what it is told to, while it lives', async () => {
+    const names = `select array_agg(application_name) from pg_stat_activity where application_name like 'postbox worker%'`
+    const { session } = await open()
+    await session.show('1 0/3000060 1700000000.0 reads')
+    expect(await catalog.value(names, [], 'nora')).toEqual(['postbox worker 1 0/3000060 1700000000.0 reads'])
+    await session.show('')
+    expect(await catalog.value(names)).toEqual(['postbox worker'])
   })
 
   test('that cannot be opened fails as the catalog does', async () => {

@@ -4,7 +4,7 @@ import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import {
-  databaseUrl,
+  databaseUrls,
   issuerConfig,
   keyholderConfig,
   logLevel,
@@ -31,7 +31,8 @@ function failure(read: () => unknown): PostboxError {
 describe('what the worker reads', () => {
   test('only the database must be named', () => {
     expect(workerConfig(database)).toEqual({
-      databaseUrl: expect.anything(),
+      databaseUrls: [expect.anything()],
+      sourceUrls: [],
       issuer: null,
       socket: null,
       boxCaFile: null,
@@ -53,13 +54,25 @@ describe('what the worker reads', () => {
   })
 
   test('an empty variable is a missing one', () => {
-    expect(failure(() => databaseUrl({ POSTBOX_DATABASE_URL: ' ' })).code).toBe('config_missing')
+    expect(failure(() => databaseUrls({ POSTBOX_DATABASE_URL: ' ' })).code).toBe('config_missing')
   })
 
   test('a database address of another kind is refused without repeating its password', () => {
-    const error = failure(() => databaseUrl({ POSTBOX_DATABASE_URL: 'mysql://root:hunter2@localhost/app' }))
+    const error = failure(() => databaseUrls({ POSTBOX_DATABASE_URL: 'mysql://root:hunter2@localhost/app' }))
     expect(error.code).toBe('config_invalid')
     expect(`${error.message} ${error.hint}`).not.toContain('hunter2')
+  })
+
+  test('several addresses stand with commas between, which may stand in a password too', () => {
+    const [first, second, third] = [
+      'postgresql://u:a,b@one:5432/app',
+      'postgres:///app?host=/run/pg',
+      'postgresql://three',
+    ]
+    const urls = databaseUrls({ POSTBOX_DATABASE_URL: `${first},${second}, ${third}` })
+    expect(urls.map((url) => url.reveal())).toEqual([first, second, third])
+    const { sourceUrls } = workerConfig({ ...database, POSTBOX_SOURCE_URL: `${second},${third}` })
+    expect(sourceUrls.map((url) => url.reveal())).toEqual([second, third])
   })
 
   test('the password and the token print as ***', () => {
@@ -91,6 +104,8 @@ describe('what the worker reads', () => {
     ['a token of two words', { POSTBOX_ISSUER_URL: 'https://i', POSTBOX_ISSUER_TOKEN: 'a b' }, 'it holds no token'],
     ['an issuer that is no address', { POSTBOX_ISSUER_URL: 'issuer:8443' }, 'POSTBOX_ISSUER_URL cannot be used'],
     ['a password in an address', { POSTBOX_ISSUER_URL: 'https://u:p@i' }, 'POSTBOX_ISSUER_URL cannot be used'],
+    ['several hosts in one address', { POSTBOX_DATABASE_URL: 'postgresql://u@a,b/d' }, 'it has several hosts'],
+    ['a source that is no address', { POSTBOX_SOURCE_URL: 'standby' }, 'POSTBOX_SOURCE_URL cannot be used'],
     ['no threads', { POSTBOX_THREADS: '0' }, 'POSTBOX_THREADS cannot be used'],
     ['an unknown log level', { POSTBOX_LOG_LEVEL: 'loud' }, 'POSTBOX_LOG_LEVEL cannot be used'],
   ])('%s is refused', (_, env, message) => {

@@ -11,8 +11,10 @@ import {
   parseSegmentKey,
   parseTailKey,
   partKey,
+  previousOfFirst,
   restoreNoteKey,
   segmentKey,
+  sha12,
   tailKey,
 } from '../../src/box/key-names.js'
 import { Manifest } from '../../src/box/manifest.js'
@@ -22,6 +24,7 @@ const home = { server: 'db1', systemIdentifier: '7300000000000000001' }
 const hash = createHash('sha256').update('content').digest()
 const backupId = '20261122T100000Z-3fa9'
 const segment = { timeline: 10, start: 0x3000000n }
+const PREVIOUS = '0123456789ab'
 
 /** A real key with the words of FORMAT.md in place of its values. */
 const described = (key: string): string =>
@@ -34,15 +37,16 @@ const described = (key: string): string =>
     .replace('0000000A0000000000000003', '<segment>')
     .replace('0000000A', '<timeline>')
     .replace('0000000003000100-0000000003A0B0C0', '<from>-<to>')
-    .replace(hash.toString('hex').slice(0, 12), '<sha12>')
+    .replace('0123456789ab', '<previous>')
+    .replace(sha12(hash), '<sha12>')
 
 test.each([
   partKey(home, backupId, 'base', 7, hash),
   partKey(home, backupId, '16384', 7, hash),
   backupManifestKey(home, backupId, hash),
   manifestKey(home, backupId, hash),
-  segmentKey(home, segment, 16 * 1024 ** 2, hash),
-  tailKey(home, segment, 16 * 1024 ** 2, 0x3000100n, 0x3a0b0c0n, hash),
+  segmentKey(home, segment, 16 * 1024 ** 2, hash, PREVIOUS),
+  tailKey(home, segment, 16 * 1024 ** 2, { from: 0x3000100n, to: 0x3a0b0c0n }, hash, PREVIOUS),
   historyKey(home, 10, hash),
   restoreNoteKey('db1', hash),
 ])('the key %s is described in FORMAT.md', (key) => {
@@ -57,20 +61,23 @@ test('every field of the manifest is described in FORMAT.md', () => {
   }
 })
 
-test('names of WAL, tails, history files and manifests are read as they were written', () => {
-  const sha12 = hash.toString('hex').slice(0, 12)
-  expect(parseSegmentKey(segmentKey(home, segment, 16 * 1024 ** 2, hash))).toEqual({
-    name: '0000000A0000000000000003',
-    sha12,
-  })
-  expect(parseTailKey(tailKey(home, segment, 16 * 1024 ** 2, 0x3000100n, 0x3a0b0c0n, hash))).toEqual({
-    name: '0000000A0000000000000003',
-    from: 0x3000100n,
-    to: 0x3a0b0c0n,
-    sha12,
-  })
-  expect(parseHistoryKey(historyKey(home, 10, hash))).toEqual({ timeline: 10, sha12 })
-  expect(parseManifestKey(manifestKey(home, backupId, hash))).toEqual({ backupId, sha12 })
+test.each([PREVIOUS, null])('names of WAL and tails are read as they were written, after %s', (previous) => {
+  const name = '0000000A0000000000000003'
+  const range = { from: 0x3000100n, to: 0x3a0b0c0n }
+  const read = { name, previous, sha12: sha12(hash) }
+  expect(parseSegmentKey(segmentKey(home, segment, 16 * 1024 ** 2, hash, previous))).toEqual(read)
+  expect(parseTailKey(tailKey(home, segment, 16 * 1024 ** 2, range, hash, previous))).toEqual({ ...read, ...range })
+})
+
+test('names of history files and manifests are read as they were written', () => {
+  expect(parseHistoryKey(historyKey(home, 10, hash))).toEqual({ timeline: 10, sha12: sha12(hash) })
+  expect(parseManifestKey(manifestKey(home, backupId, hash))).toEqual({ backupId, sha12: sha12(hash) })
+})
+
+test('the first segment of a timeline follows the segment in front by way of the history', () => {
+  const of = (text: string) => sha12(createHash('sha256').update(text).digest())
+  expect(previousOfFirst('0123456789ab', 'ba9876543210')).toBe(of('0123456789abba9876543210'))
+  expect(previousOfFirst(null, 'ba9876543210')).toBe(of('ba9876543210'))
 })
 
 test.each([

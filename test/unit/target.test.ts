@@ -53,12 +53,11 @@ describe('a target', () => {
     },
   )
 
-  test('timeline is latest, current or a number', () => {
-    expect([parseTargetTimeline('latest'), parseTargetTimeline('current'), parseTargetTimeline('10')]).toEqual([
-      'latest',
-      'current',
-      10,
-    ])
-    for (const text of ['0', '0A', '-1', '4294967296', '']) expect(() => parseTargetTimeline(text)).toThrow()
+  test('timeline is latest, current or a number, in tens or with 0x', () => {
+    const read = ['latest', 'current', '10', '0xA', '0x0000000a', '0X10'].map(parseTargetTimeline)
+    expect(read).toEqual(['latest', 'current', 10, 10, 10, 16])
+    for (const text of ['0', '0A', '0000000A', '-1', '4294967296', '0x', '0x0', '0x100000000', '']) {
+      expect(() => parseTargetTimeline(text)).toThrow(expect.objectContaining({ code: 'bad_argument' }))
+    }
   })
 })

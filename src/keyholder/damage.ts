@@ -1,0 +1,9 @@
+import { PostboxError, type ErrorCode } from '../errors.js'
+
+const DAMAGE: readonly ErrorCode[] = ['object_damaged', 'object_missing', 'wal_invalid']
+
+/** For catch(): what is damaged is as good as not there. An archive that does not answer is another matter. */
+export function damageAsNull(thrown: unknown): null {
+  if (thrown instanceof PostboxError && DAMAGE.includes(thrown.code)) return null
+  throw thrown
+}

@@ -1,0 +1,71 @@
+import { formatLsn, type Lsn } from '../wal/lsn.js'
+import { damageAsNull } from './damage.js'
+import type { WalMap } from './wal-map.js'
+
+/** A timeline with WAL, or that one with WAL came from, as `postbox list --json` shows it. */
+export interface ListedTimeline {
+  timeline: number
+  /** the timeline that it left, and where; null for the first, or when its history cannot be read */
+  parent: number | null
+  switch_lsn: string | null
+  /** of its whole segments; null while there are none */
+  from_lsn: string | null
+  to_lsn: string | null
+}
+
+/** A stretch of WAL that two servers wrote, each in its own way. */
+export interface Parting {
+  timeline: number
+  from_lsn: string
+  to_lsn: string
+  /** of its first segment or its history, what was stored first in front: any of them can be followed */
+  keys: string[]
+}
+
+/** Timelines, ascending, and where what is stored of one parts in two. */
+export async function listTimelines(wal: WalMap): Promise<{ timelines: ListedTimeline[]; partings: Parting[] }> {
+  const timelines: ListedTimeline[] = []
+  const partings: Parting[] = []
+  for (const timeline of await withAncestors(wal)) {
+    // Why it cannot be read is said elsewhere.
+    const history = timeline === 1 ? null : await wal.histories.of(timeline).catch(damageAsNull)
+    const left = history?.switches.at(-1)
+    const { runs } = await wal.wal(timeline, 0n)
+    const [from, to] = [runs[0]?.from, runs.at(-1)?.to]
+    timelines.push({
+      timeline,
+      parent: left?.timeline ?? null,
+      switch_lsn: left ? formatLsn(left.switchLsn) : null,
+      from_lsn: from === undefined ? null : formatLsn(from),
+      to_lsn: to === undefined ? null : formatLsn(to),
+    })
+    if (left && history!.keys.length > 1) {
+      const lsn = formatLsn(left.switchLsn)
+      partings.push({ timeline, from_lsn: lsn, to_lsn: lsn, keys: history!.keys })
+    }
+    partings.push(...(await partingsOf(wal, timeline)))
+  }
+  return { timelines, partings }
+}
+
+/** A timeline that was left in the segment in which it began has no WAL of its own. */
+async function withAncestors(wal: WalMap): Promise<number[]> {
+  const timelines = new Set(await wal.timelines())
+  for (const timeline of [...timelines]) {
+    const history = timeline === 1 ? null : await wal.histories.of(timeline).catch(damageAsNull)
+    for (const ancestor of history?.switches ?? []) timelines.add(ancestor.timeline)
+  }
+  return [...timelines].sort((a, b) => a - b)
+}
+
+async function partingsOf(wal: WalMap, timeline: number): Promise<Parting[]> {
+  const found: { from: Lsn; to: Lsn; keys: string[] }[] = []
+  for (const { start, contents } of (await wal.wal(timeline, 0n)).forked.values()) {
+    if (contents.length < 2) continue
+    const end = start + BigInt(wal.segmentBytes)
+    const last = found.at(-1)
+    if (last?.to === start) last.to = end
+    else found.push({ from: start, to: end, keys: contents.map(({ object }) => object.key) })
+  }
+  return found.map(({ from, to, keys }) => ({ timeline, from_lsn: formatLsn(from), to_lsn: formatLsn(to), keys }))
+}
