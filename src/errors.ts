@@ -25,6 +25,7 @@ const retryableByCode = {
   dump_refused: false,
   dump_tool_missing: false,
   dump_too_long: false,
+  script_invalid: false,
   // grants
   grant_missing: true,
   grant_invalid: false,
