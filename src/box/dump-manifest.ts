@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { PartEntry } from './manifest.js'
+import { parseAs, PartEntry } from './manifest.js'
 
 /** SQL that pg_dump printed; concatenated parts are one .sql.zst. */
 const Section = z.array(PartEntry)
@@ -42,4 +42,9 @@ export type DumpManifest = z.infer<typeof DumpManifest>
 /** The stored text of a dump's manifest: indented, so that a person with a shell can read it. */
 export function formatDumpManifest(manifest: DumpManifest): Buffer {
   return Buffer.from(JSON.stringify(manifest, null, 1) + '\n')
+}
+
+/** Reads a stored manifest of a dump. Throws `manifest_invalid` naming `key`. */
+export function parseDumpManifest(key: string, content: Buffer): DumpManifest {
+  return parseAs(DumpManifest, key, content)
 }

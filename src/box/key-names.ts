@@ -170,6 +170,11 @@ export function parseManifestKey(key: string): { backupId: string; sha12: string
   return match && { backupId: match[1]!, sha12: match[2]! }
 }
 
+/** The content mark in the name of a manifest, without its folder; null when it is none. */
+export function parseManifestName(name: string): string | null {
+  return /^manifest-([0-9a-f]{12})\.json$/.exec(name)?.[1] ?? null
+}
+
 /** UTC time to the second and four random hex digits: `20261122T100000Z-3fa9`. Sorts by time. */
 export function formatBackupId(startedAt: Date, random: Buffer): string {
   const time = startedAt.toISOString().replace(/[-:]/g, '').replace(/\.\d+/, '')

@@ -64,8 +64,13 @@ export function formatManifest(manifest: Manifest): Buffer {
   return Buffer.from(JSON.stringify(manifest, null, 1) + '\n')
 }
 
-/** Reads a stored manifest. Throws `manifest_invalid` naming `key`. */
+/** Reads a stored manifest of a base backup. Throws `manifest_invalid` naming `key`. */
 export function parseManifest(key: string, content: Buffer): Manifest {
+  return parseAs(Manifest, key, content)
+}
+
+/** Reads a stored manifest that has the form `schema`. Throws `manifest_invalid` naming `key`. */
+export function parseAs<T>(schema: z.ZodType<T>, key: string, content: Buffer): T {
   let json: unknown
   try {
     json = JSON.parse(content.toString('utf8'))
@@ -74,7 +79,7 @@ export function parseManifest(key: string, content: Buffer): Manifest {
       cause,
     })
   }
-  const parsed = Manifest.safeParse(json)
+  const parsed = schema.safeParse(json)
   if (!parsed.success) {
     const issue = parsed.error.issues[0]
     throw new PostboxError(
