@@ -48,3 +48,9 @@ export function formatDumpManifest(manifest: DumpManifest): Buffer {
 export function parseDumpManifest(key: string, content: Buffer): DumpManifest {
   return parseAs(DumpManifest, key, content)
 }
+
+/** Every part that a dump is made of. */
+export function partsOfDump({ sections, tables }: DumpManifest): PartEntry[] {
+  const rows = tables.flatMap(({ slices }) => slices.flatMap(({ parts }) => parts))
+  return [...Object.values(sections).flat(), ...rows]
+}

@@ -37,7 +37,8 @@ export function manifestKey(home: Home, backupId: string, stored: Buffer): strin
   return `${backupPrefix(home, backupId)}manifest-${sha12(stored)}.json`
 }
 
-export const dumpPrefix = (home: Home, dumpId: string): string => `${homePrefix(home)}dump/${dumpId}/`
+export const dumpsPrefix = (home: Home): string => `${homePrefix(home)}dump/`
+export const dumpPrefix = (home: Home, dumpId: string): string => `${dumpsPrefix(home)}${dumpId}/`
 
 /** A name in a key: all but letters, digits, dots, underscores and hyphens percent-encoded, byte by byte. */
 function safeName(name: string): string {
