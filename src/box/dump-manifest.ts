@@ -22,13 +22,15 @@ export const DumpManifest = z.object({
   whole: z.boolean(),
   /** what pg_dump warned of */
   warnings: z.array(z.string()),
-  sections: z.object({ 'pre-data': Section, data: Section, 'post-data': Section }),
+  sections: z.object({ database: Section, drop: Section, 'pre-data': Section, data: Section, 'post-data': Section }),
   tables: z.array(
     z.object({
       schema: z.string(),
       name: z.string(),
       /** in the order of the rows' fields; without generated ones */
       columns: z.array(z.string()),
+      /** those of them that hold something else than the table did */
+      masked: z.array(z.string()),
       rows: z.number().int().nonnegative(),
       raw_bytes: z.number().int().nonnegative(),
       /** each is a COPY of its own; its concatenated parts are one .copy.zst */
@@ -53,4 +55,9 @@ export function parseDumpManifest(key: string, content: Buffer): DumpManifest {
 export function partsOfDump({ sections, tables }: DumpManifest): PartEntry[] {
   const rows = tables.flatMap(({ slices }) => slices.flatMap(({ parts }) => parts))
   return [...Object.values(sections).flat(), ...rows]
+}
+
+/** Whether it holds something else than the database held. */
+export function isMasked({ tables }: DumpManifest): boolean {
+  return tables.some(({ masked }) => masked.length > 0)
 }

@@ -12,6 +12,7 @@ export class TableChoice {
   readonly #tables = new Set<QualifiedName>()
   /** of their sequences, indexes and statistics: the table */
   readonly #ownerOf = new Map<string, QualifiedName>()
+  readonly #needed = new Set<QualifiedName>()
 
   /** `definitions`: all statements of the dump. Throws `bad_argument` for names that it does not have. */
   constructor(text: string, { tables }: DumpManifest, definitions: readonly string[]) {
@@ -30,6 +31,10 @@ export class TableChoice {
       for (const partition of partitionsOf.get(table) ?? []) add(partition)
     }
     for (const table of chosen(text, [...known])) add(table)
+    for (const sql of definitions) {
+      const lacking = this.has(sql) ? this.lacks(sql) : null
+      if (lacking !== null) this.#needed.add(lacking)
+    }
   }
 
   hasTable({ schema, name }: DumpedTable): boolean {
@@ -38,6 +43,11 @@ export class TableChoice {
 
   get tables(): readonly QualifiedName[] {
     return [...this.#tables]
+  }
+
+  /** Tables that were not chosen, and that foreign keys of chosen ones refer to. */
+  get needed(): readonly QualifiedName[] {
+    return [...this.#needed]
   }
 
   /** Whether a statement is about what was chosen. */
