@@ -37,7 +37,7 @@ export function parseNames(text: string): { schema: string | null; name: string 
   const names: { schema: string | null; name: string }[] = []
   for (let at = 0; ;) {
     const { parts, next } = nameAt(tokens, at)
-    if (parts.length < 1 || parts.length > 2 || parts.some((part) => part === '') || !isName(tokens[at])) return null
+    if (parts.length > 2 || parts.includes('') || !isName(tokens[at]) || tokens[next - 1] === '.') return null
     names.push({ schema: parts.length === 2 ? parts[0]! : null, name: parts.at(-1)! })
     if (next >= tokens.length) return names
     if (tokens[next] !== ',') return null
