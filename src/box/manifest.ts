@@ -12,7 +12,7 @@ export const PartEntry = z.object({
   raw_bytes: z.number().int().nonnegative(),
 })
 
-const Lsn = z.string().regex(/^[0-9A-F]{1,8}\/[0-9A-F]{1,8}$/)
+export const Lsn = z.string().regex(/^[0-9A-F]{1,8}\/[0-9A-F]{1,8}$/)
 
 /** The commit of a base backup, format version 1. Written last; FORMAT.md explains each field. */
 export const Manifest = z.object({
@@ -64,13 +64,13 @@ export function formatManifest(manifest: Manifest): Buffer {
   return Buffer.from(JSON.stringify(manifest, null, 1) + '\n')
 }
 
-/** Reads a stored manifest of a base backup. Throws `manifest_invalid` naming `key`. */
+/** Reads a stored manifest. Throws `manifest_invalid` naming `key`. */
 export function parseManifest(key: string, content: Buffer): Manifest {
-  return parseAs(Manifest, key, content)
+  return parseJsonManifest(Manifest, key, content)
 }
 
-/** Reads a stored manifest that has the form `schema`. Throws `manifest_invalid` naming `key`. */
-export function parseAs<T>(schema: z.ZodType<T>, key: string, content: Buffer): T {
+/** Reads a manifest of either kind. Throws `manifest_invalid` naming `key`. */
+export function parseJsonManifest<T>(format: z.ZodType<T>, key: string, content: Buffer): T {
   let json: unknown
   try {
     json = JSON.parse(content.toString('utf8'))
@@ -79,7 +79,7 @@ export function parseAs<T>(schema: z.ZodType<T>, key: string, content: Buffer): 
       cause,
     })
   }
-  const parsed = schema.safeParse(json)
+  const parsed = format.safeParse(json)
   if (!parsed.success) {
     const issue = parsed.error.issues[0]
     throw new PostboxError(

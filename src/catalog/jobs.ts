@@ -26,6 +26,16 @@ const DumpJob = Claim.extend({
     schemas: z.array(z.string()).nullable(),
     /** null: as dump_jobs says */
     jobs: z.number().int().nullable(),
+    only: z.enum(['schema', 'data']).nullable(),
+    /** patterns of tables; see backup._pattern_regex() */
+    exclude: z.array(z.string()),
+    exclude_data: z.array(z.string()),
+    /** by the table's oid */
+    where: z.record(z.string(), z.string()),
+    masked: z.boolean(),
+    row_security: z.boolean(),
+    /** whether a superuser has asked for it */
+    by_superuser: z.boolean(),
   }),
 })
 
@@ -78,6 +88,8 @@ export interface FinishedDump {
   /** as Postgres prints it */
   snapshot_lsn: string
   snapshot_at: Date
+  whole: boolean
+  masked: boolean
   tables: number
   table_rows: number
   raw_bytes: number

@@ -1,8 +1,7 @@
-import { once } from 'node:events'
 import type { Readable } from 'node:stream'
 import pg from 'pg'
 import { to } from 'pg-copy-streams'
-import type { DumpTable } from './dump-session.js'
+import type { DumpColumn, DumpTable } from './dump-table.js'
 
 /** Pages `from` up to, and without, `to`; the last range of a table has no end. */
 export interface PageRange {
@@ -13,7 +12,8 @@ export interface PageRange {
 /** Cuts a table into ranges of about `splitBytes`. Null: the whole at once. */
 export function pageRanges(table: DumpTable, splitBytes: number): (PageRange | null)[] {
   const count = Math.ceil(table.bytes / splitBytes)
-  if (!table.divisible || count < 2 || table.pages < count) return [null]
+  // Without columns there is nothing to select, only to copy whole.
+  if (!table.divisible || count < 2 || table.pages < count || table.columns.length === 0) return [null]
   const pages = Math.ceil(table.pages / count)
   return Array.from({ length: count }, (_, at) => ({
     from: at * pages,
@@ -21,19 +21,49 @@ export function pageRanges(table: DumpTable, splitBytes: number): (PageRange | n
   }))
 }
 
-/** Rows as COPY's text format; `rowCount` is there at its end. */
-export type CopyOut = Readable & { rowCount: number }
+/** What pg-copy-streams makes, with the callback of pg that says how it ended. */
+type CopyQuery = Readable & { handleCommandComplete: (message: { text: string }) => void }
 
-export function copyOut(client: pg.Client, table: DumpTable, range: PageRange | null): CopyOut {
-  return client.query(to(copyStatement(table, range))) as unknown as CopyOut
+/** Rows as COPY's text format, in the encoding of the database: no conversion can fail. */
+export class CopyOut {
+  readonly rows: Readable
+  readonly #completed = Promise.withResolvers<number>()
+
+  constructor(client: pg.Client, table: DumpTable, range: PageRange | null, encoding: string) {
+    const copy = to(copyStatement(table, range, encoding)) as unknown as CopyQuery
+    // The stream ends with the last row, before the server has said that this was the last one.
+    copy.handleCommandComplete = ({ text }) => {
+      this.#completed.resolve(Number(/^COPY (\d+)$/.exec(text)![1]))
+    }
+    copy.on('error', this.#completed.reject)
+    this.#completed.promise.catch(() => undefined)
+    this.rows = client.query(copy as never) as unknown as Readable
+  }
+
+  /** How many there were. Rejects when the server ended before it said so: then some may be missing. */
+  get count(): Promise<number> {
+    return this.#completed.promise
+  }
 }
 
-function copyStatement({ sql, columns }: DumpTable, range: PageRange | null): string {
-  const names = columns.map((name) => pg.escapeIdentifier(name)).join(', ')
-  // A table without columns has rows all the same.
-  if (range === null) return `copy ${sql} ${names === '' ? '' : `(${names})`} to stdout`
-  const end = range.to === null ? '' : ` and ctid < '(${range.to},0)'::tid`
-  return `copy (select ${names} from only ${sql} where ctid >= '(${range.from},0)'::tid${end}) to stdout`
+function copyStatement({ sql, columns, where }: DumpTable, range: PageRange | null, encoding: string): string {
+  const ending = `to stdout with (encoding ${pg.escapeLiteral(encoding)})`
+  const conditions = [
+    ...(where === null ? [] : [`(${where})`]),
+    ...(range === null ? [] : [`ctid >= '(${range.from},0)'::tid`]),
+    ...(range?.to == null ? [] : [`ctid < '(${range.to},0)'::tid`]),
+  ]
+  const names = columns.map(({ name }) => pg.escapeIdentifier(name)).join(', ')
+  if (conditions.length === 0 && columns.every(({ mask }) => mask === null)) {
+    // A table without columns has rows all the same.
+    return `copy ${sql} ${names === '' ? '' : `(${names})`} ${ending}`
+  }
+  const condition = conditions.length === 0 ? '' : ` where ${conditions.join(' and ')}`
+  return `copy (select ${columns.map(valueOf).join(', ')} from only ${sql}${condition}) ${ending}`
+}
+
+function valueOf({ name, type, mask }: DumpColumn): string {
+  return mask === null ? pg.escapeIdentifier(name) : `(${mask})::${type} as ${pg.escapeIdentifier(name)}`
 }
 
 /** Bytes of a stream as buffers of `frameBytes`, the last one shorter; each is the reader's own. */
@@ -52,5 +82,4 @@ export async function* cutFrames(stream: Readable, frameBytes: number): AsyncGen
     }
   }
   if (filled > 0) yield frame.subarray(0, filled)
-  if (!stream.closed) await once(stream, 'close')
 }

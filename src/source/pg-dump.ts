@@ -1,12 +1,11 @@
 import { execFile, spawn } from 'node:child_process'
 import { access, constants } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { Readable } from 'node:stream'
+import { Readable } from 'node:stream'
 import { promisify } from 'node:util'
 import { childEnvironment, searchPath } from '../config.js'
 import { PostboxError } from '../errors.js'
-import type { Secret } from '../secret.js'
-import { DUMP_APPLICATION_NAME, type DumpTable } from './dump-session.js'
+import { pgDumpArguments, type PgDumpChoice, type Section } from './pg-dump-arguments.js'
 
 export interface PgDump {
   program: string
@@ -14,25 +13,27 @@ export interface PgDump {
   version: string
 }
 
-export type Section = 'pre-data' | 'data' | 'post-data'
-
-/** The first pg_dump on the path that is as new as the server. Throws `dump_tool_missing`. */
+/** Of the pg_dumps on the path that are as new as the server, the one that is nearest to it. Throws `dump_tool_missing`. */
 export async function findPgDump(serverMajor: number): Promise<PgDump> {
   const older: string[] = []
+  const found: (PgDump & { major: number })[] = []
   for (const directory of searchPath()) {
     const program = join(directory, 'pg_dump')
     if (!(await isExecutable(program))) continue
     const { stdout } = await promisify(execFile)(program, ['--version'], { env: childEnvironment({}) })
     const version = stdout.trim()
     const major = Number(/\) (\d+)/.exec(version)?.[1] ?? 0)
-    if (major >= serverMajor) return { program, version }
-    older.push(`${program} is ${major}`)
+    if (major >= serverMajor) found.push({ program, version, major })
+    else older.push(`${program} is ${major}`)
   }
-  const found = older.length === 0 ? 'none is on the path' : older.join(', ')
+  const best = found.sort((a, b) => a.major - b.major)[0]
+  if (best) return { program: best.program, version: best.version }
+  const seen = older.length === 0 ? 'none is on the path' : older.join(', ')
   throw new PostboxError(
     'dump_tool_missing',
-    `a dump needs pg_dump ${serverMajor} or newer: ${found}`,
-    `Install the Debian package postgresql-client-${serverMajor} (see apt.postgresql.org) beside the worker.`,
+    `a dump needs pg_dump ${serverMajor} or newer: ${seen}`,
+    `Install it beside the worker: postgresql-client-${serverMajor} of Debian and Ubuntu (apt.postgresql.org), ` +
+      `postgresql${serverMajor} of the others (yum.postgresql.org).`,
   )
 }
 
@@ -43,33 +44,16 @@ async function isExecutable(path: string): Promise<boolean> {
   )
 }
 
-export interface PgDumpOptions {
-  databaseUrl: Secret
-  snapshot: string
-  section: Section
-  /** null for all */
-  schemas: string[] | null
-  /** with partitioned ones; null for all */
-  only: { schema: string; name: string }[] | null
-  /** whose rows are copied by ourselves */
-  copied: readonly DumpTable[]
-}
-
-/** What one argument list may hold, well below Linux's 2 MiB. */
-const MAX_ARGUMENT_BYTES = 1_500_000
-
 /** Starts pg_dump; `ended` resolves to its warnings, or rejects with `dump_failed`. Ended when `signal` is aborted. */
 export function startPgDump(
   { program }: PgDump,
-  options: PgDumpOptions,
+  section: Section,
+  choice: PgDumpChoice,
+  connection: Record<string, string>,
   signal: AbortSignal,
 ): { stdout: Readable; ended: Promise<string[]> } {
-  const { url, password } = withoutPassword(options.databaseUrl)
-  const args = ['--dbname', url, ...pgDumpArguments(options)]
-  if (args.reduce((sum, arg) => sum + Buffer.byteLength(arg) + 9, 0) > MAX_ARGUMENT_BYTES) {
-    throw new PostboxError('dump_refused', 'there are too many tables for one dump', 'Dump schema by schema.')
-  }
-  const env = childEnvironment({ PGAPPNAME: DUMP_APPLICATION_NAME, LC_ALL: 'C', ...password })
+  const args = pgDumpArguments(section, choice)
+  const env = childEnvironment({ LC_ALL: 'C', ...connection })
   const child = spawn(program, args, { env, stdio: ['ignore', 'pipe', 'pipe'], signal })
   let said = ''
   child.stderr.setEncoding('utf8').on('data', (text: string) => (said = (said + text).slice(-20_000)))
@@ -80,39 +64,39 @@ export function startPgDump(
   child.once('close', (code) => {
     const lines = said.split('\n').filter((line) => line !== '')
     if (code === 0) ending.resolve(lines)
-    else ending.reject(pgDumpFailed(options.section, code, lines))
+    else ending.reject(pgDumpFailed(section, code, lines))
   })
-  return { stdout: child.stdout, ended: ending.promise }
+  return { stdout: forServer(child.stdout, choice.serverMajor), ended: ending.promise }
 }
 
-function pgDumpArguments({ snapshot, section, schemas, only, copied }: PgDumpOptions): string[] {
-  const pattern = ({ schema, name }: { schema: string; name: string }) => `${quoted(schema)}.${quoted(name)}`
-  return [
-    '--no-password',
-    '--encoding=UTF8',
-    `--snapshot=${snapshot}`,
-    `--section=${section}`,
-    '--exclude-schema=backup',
-    ...(schemas ?? []).map((schema) => `--schema=${quoted(schema)}`),
-    ...(only ?? []).map((table) => `--table=${pattern(table)}`),
-    // Whatever we do not copy ourselves (sequences, large objects, extensions' tables) is in the section "data".
-    ...(section === 'data' ? copied.map((table) => `--exclude-table-data=${pattern(table)}`) : []),
-  ]
+/** Bytes that hold the settings at the head of what pg_dump prints. */
+const HEAD_BYTES = 4096
+/** Known from Postgres 17 on; an older server would refuse it, and psql with ON_ERROR_STOP would end there. */
+const UNKNOWN_SETTING = '\nSET transaction_timeout = 0;\n'
+
+function forServer(text: Readable, serverMajor: number): Readable {
+  return serverMajor >= 17 ? text : Readable.from(withoutSetting(text), { objectMode: false })
 }
 
-/** In quotes nothing of a name is a pattern. */
-const quoted = (name: string): string => `"${name.replaceAll('"', '""')}"`
-
-/** A password in an argument could be read by every user of the machine. */
-function withoutPassword(databaseUrl: Secret): { url: string; password: Record<string, string> } {
-  const url = new URL(databaseUrl.reveal())
-  const password = decodeURIComponent(url.password) || url.searchParams.get('password')
-  url.password = ''
-  url.searchParams.delete('password')
-  return { url: url.href, password: password ? { PGPASSWORD: password } : {} }
+async function* withoutSetting(text: Readable): AsyncGenerator<Buffer> {
+  let head: Buffer | null = Buffer.alloc(0)
+  for await (const chunk of text as AsyncIterable<Buffer>) {
+    head = head && Buffer.concat([head, chunk])
+    if (head && head.length < HEAD_BYTES) continue
+    yield head ? Buffer.from(head.toString('latin1').replace(UNKNOWN_SETTING, '\n'), 'latin1') : chunk
+    head = null
+  }
+  if (head) yield Buffer.from(head.toString('latin1').replace(UNKNOWN_SETTING, '\n'), 'latin1')
 }
 
 function pgDumpFailed(section: Section, code: number | null, lines: string[]): PostboxError {
   const why = lines.find((line) => line.includes('error:')) ?? lines.at(-1) ?? `it ended with ${code}`
-  return new PostboxError('dump_failed', `pg_dump failed in ${section}: ${why}`, 'See the log of the server.')
+  const refused = /permission denied|row-level security/.test(lines.join('\n'))
+  return new PostboxError(
+    refused ? 'dump_refused' : 'dump_failed',
+    `pg_dump failed in ${section}: ${why}`,
+    refused
+      ? 'Grant the right to the role of the worker (pg_read_all_data holds all but those of large objects), or leave it out.'
+      : 'See the log of the server.',
+  )
 }

@@ -6,7 +6,7 @@ import { formatBackupId, manifestKey, type Home } from '../box/key-names.js'
 import { formatManifest, type Manifest } from '../box/manifest.js'
 import { createPart } from '../box/part.js'
 import { restoreNote } from '../box/restore-note.js'
-import type { BaseJob, Catalog, StoredObject } from '../catalog/catalog.js'
+import type { BaseJob, Catalog, ClaimedJob, StoredObject } from '../catalog/catalog.js'
 import type { Settings } from '../catalog/settings.js'
 import { PostboxError } from '../errors.js'
 import type { ReplicationConnection } from '../source/replication-connection.js'
@@ -28,16 +28,19 @@ export interface WalPosition {
   stored(timeline: number, lsn: Lsn, signal: AbortSignal): Promise<void>
 }
 
-export interface BaseBackupContext {
-  source: Source
+export interface JobContext {
   catalog: Catalog
   box: Box
   grant: () => Grant
   settings: Settings
-  wal: WalPosition
   /** frames compressed at once */
   threads: number
   log: Logger
+}
+
+export interface BaseBackupContext extends JobContext {
+  source: Source
+  wal: WalPosition
 }
 
 export interface JobSignals {
@@ -112,9 +115,10 @@ export async function runBaseBackup(
   }
 }
 
-async function postRestoreNote(
-  { box, catalog }: BaseBackupContext,
-  job: BaseJob,
+/** Stores the note that says how to restore by hand; again and again, so that it is of this version. */
+export async function postRestoreNote(
+  { box, catalog }: JobContext,
+  job: ClaimedJob,
   server: string,
   signal: AbortSignal,
 ): Promise<void> {

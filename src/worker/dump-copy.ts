@@ -1,34 +1,31 @@
-import { dumpPartKey, dumpSqlKey, type Home } from '../box/key-names.js'
-import type { DumpManifest } from '../box/dump-manifest.js'
-import type { PartEntry } from '../box/manifest.js'
+import { createHash } from 'node:crypto'
 import type { Readable } from 'node:stream'
 import type pg from 'pg'
-import { copyOut, cutFrames, type PageRange } from '../source/copy-out.js'
-import { dumpError, type DumpTable } from '../source/dump-session.js'
-import type { Section } from '../source/pg-dump.js'
+import type { DumpedTable } from '../box/dump-manifest.js'
+import { dumpPartKey, dumpSqlKey, type Home } from '../box/key-names.js'
+import type { PartEntry } from '../box/manifest.js'
+import { CopyOut, cutFrames } from '../source/copy-out.js'
+import { dumpError } from '../source/dump-session.js'
+import type { Section } from '../source/pg-dump-arguments.js'
 import { compressFrame } from '../transform/compress.js'
 import { inOrder } from '../transform/in-order.js'
 import { PartBuilder, type BuiltPart } from '../transform/part-builder.js'
+import type { Slice } from './dump-plan.js'
 import type { PartUploader } from './part-uploader.js'
 
 export interface DumpCopyOptions {
   home: Home
   dumpId: string
+  /** of the rows */
+  encoding: string
   compressionLevel: number
   partBytes: number
   frameBytes: number
   onStored: (entry: PartEntry) => Promise<void>
 }
 
-export type DumpedTable = DumpManifest['tables'][number]
-
-/** One COPY: a table, or a range of it. */
-export interface Slice {
-  table: DumpTable
-  dumped: DumpedTable
-  index: number
-  range: PageRange | null
-}
+/** What one stream became. */
+type Stored = Omit<DumpedTable['slices'][number], 'rows'>
 
 /** Carries streams of a dump into the box: frames → parts → posts, several streams side by side. */
 export class DumpCopy {
@@ -39,44 +36,43 @@ export class DumpCopy {
 
   /** Copies one slice and notes it in its table. Rejects with the table's name. */
   async copySlice(client: pg.Client, { table, dumped, index, range }: Slice): Promise<void> {
-    const { home, dumpId } = this.options
+    const { home, dumpId, encoding } = this.options
     try {
-      const rows = copyOut(client, table, range)
-      const key = (part: number, stored: Buffer) => dumpPartKey(home, dumpId, table, index, part, stored)
-      const parts = await this.#store(rows, key)
-      dumped.slices[index] = { rows: rows.rowCount, parts }
-      dumped.rows += rows.rowCount
-      dumped.raw_bytes += parts.reduce((sum, part) => sum + part.raw_bytes, 0)
+      const copy = new CopyOut(client, table, range, encoding)
+      const stored = await this.#store(copy.rows, (part, sha256) =>
+        dumpPartKey(home, dumpId, table, index, part, sha256),
+      )
+      dumped.slices[index] = { rows: await copy.count, ...stored }
     } catch (thrown) {
       throw dumpError(`table ${table.sql}`, thrown)
     }
   }
 
-  storeSection(section: Section, text: Readable): Promise<PartEntry[]> {
+  async storeSection(section: Section, text: Readable): Promise<PartEntry[]> {
     const { home, dumpId } = this.options
-    return this.#store(text, (part, stored) => dumpSqlKey(home, dumpId, section, part, stored))
+    return (await this.#store(text, (part, sha256) => dumpSqlKey(home, dumpId, section, part, sha256))).parts
   }
 
-  async #store(stream: Readable, keyOf: (part: number, stored: Buffer) => string): Promise<PartEntry[]> {
+  async #store(stream: Readable, keyOf: (part: number, sha256: Buffer) => string): Promise<Stored> {
     const { compressionLevel, partBytes, frameBytes, onStored } = this.options
     const builder = new PartBuilder(partBytes)
-    const entries: PartEntry[] = []
+    const hash = createHash('sha256')
+    const parts: PartEntry[] = []
     const upload = async (built: BuiltPart | null) => {
       if (!built) return
-      const key = keyOf(entries.length, built.sha256)
-      const sha256 = built.sha256.toString('hex')
-      const entry = { key, bytes: built.bytes, sha256, raw_bytes: built.rawBytes }
-      entries.push(entry)
+      const key = keyOf(parts.length, built.sha256)
+      const entry = { key, bytes: built.bytes, sha256: built.sha256.toString('hex'), raw_bytes: built.rawBytes }
+      parts.push(entry)
       await this.uploader.add({ ...built, key, contentType: 'application/zstd' }, () => onStored(entry))
     }
-    const compress = async (raw: Buffer) => ({
-      frame: await compressFrame(raw, compressionLevel),
-      rawBytes: raw.length,
-    })
+    const compress = async (raw: Buffer) => {
+      hash.update(raw)
+      return { frame: await compressFrame(raw, compressionLevel), rawBytes: raw.length }
+    }
     for await (const { frame, rawBytes } of inOrder(cutFrames(stream, frameBytes), 2, compress)) {
       await upload(builder.add(frame, rawBytes))
     }
     await upload(builder.finish())
-    return entries
+    return { raw_bytes: parts.reduce((sum, part) => sum + part.raw_bytes, 0), sha256: hash.digest('hex'), parts }
   }
 }

@@ -92,11 +92,11 @@ async function run(): Promise<void> {
   })
   const { settings, threads, job } = data
   const source = new Source(catalog, databaseUrl, sourceUrls, log)
-  const context = { source, catalog, box, grant: () => grant, settings, wal, threads, log }
+  const context = { catalog, box, grant: () => grant, settings, threads, log }
   try {
     const signals = { signal, workerSignal }
-    if (job.kind === 'base') await runBaseBackup(job, context, progress, signals)
-    else await runDump(job, context, progress, signals)
+    if (job.kind === 'base') await runBaseBackup(job, { ...context, source, wal }, progress, signals)
+    else await runDump(job, { ...context, databaseUrl }, progress, signals)
   } finally {
     await progress.stop()
   }

@@ -1,6 +1,6 @@
 import { checkServerName } from '../../box/server-name.js'
 import { dumpPrefix, type Home } from '../../box/key-names.js'
-import { isMasked, partsOfDump } from '../../box/dump-manifest.js'
+import { partsOfDump } from '../../box/dump-manifest.js'
 import { PostboxError } from '../../errors.js'
 import type { Archive } from '../archive.js'
 import { locateEntries, storedOver, type LocatedPart } from '../fetch-parts.js'
@@ -29,7 +29,7 @@ const SEE = 'See "postbox list --server".'
 /** Finds a dump and every part of it. Throws `backup_missing`, `dump_masked`, `object_missing` or `object_damaged`. */
 export async function chooseDump(archive: Archive, request: DumpRequest): Promise<ChosenDump> {
   const { home, dump } = await find(archive, request)
-  if (isMasked(dump.manifest) && !request.masked) {
+  if (dump.manifest.masked && !request.masked) {
     const what = `dump ${dump.dumpId} has masked columns: it does not hold what the database held`
     throw new PostboxError('dump_masked', what, 'To restore it all the same, say --masked.')
   }
@@ -52,7 +52,7 @@ async function find(archive: Archive, { server, systemIdentifier, dumpId }: Dump
     if (dumpId !== null && id !== dumpId) continue
     const dump = await readDump(archive, home, id)
     if (dump?.state === 'committed') {
-      if (dumpId !== null || (dump.manifest.whole && !isMasked(dump.manifest))) return { home, dump }
+      if (dumpId !== null || dump.manifest.whole) return { home, dump }
     } else if (dump && dumpId !== null) {
       throw new PostboxError('backup_missing', `dump ${id} cannot be restored: ${dump.problem}`, SEE)
     }

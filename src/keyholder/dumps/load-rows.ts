@@ -1,5 +1,6 @@
 import { Readable } from 'node:stream'
-import type { DumpManifest } from '../../box/dump-manifest.js'
+import pg from 'pg'
+import type { DumpedTable } from '../../box/dump-manifest.js'
 import { PostboxError } from '../../errors.js'
 import { qualified, sqlName } from '../../sql-text/names.js'
 import type { Archive } from '../archive.js'
@@ -7,14 +8,14 @@ import type { LocatedPart } from '../fetch-parts.js'
 import { unpackParts } from '../unpack-parts.js'
 import type { TargetSession } from './target-session.js'
 
-type DumpedTable = DumpManifest['tables'][number]
-
 /** One COPY: a table, or a range of it. */
 export interface SliceToLoad {
   table: DumpedTable
   index: number
   rows: number
   parts: LocatedPart[]
+  /** of the rows */
+  encoding: string
 }
 
 /** Each session takes the next slice; `slices` have the largest first. Rejects once all have ended. */
@@ -43,14 +44,16 @@ export async function loadRows(
 async function loadSlice(
   archive: Archive,
   session: TargetSession,
-  { table, index, rows, parts }: SliceToLoad,
+  { table, index, rows, parts, encoding }: SliceToLoad,
   onStored: (bytes: number) => void,
 ): Promise<void> {
   const name = sqlName(qualified(table.schema, table.name))
   const what = table.slices.length === 1 ? `table ${name}` : `table ${name}, slice ${index}`
-  const columns = table.columns.map((column) => `"${column.replaceAll('"', '""')}"`).join(', ')
-  const target = `"${table.schema.replaceAll('"', '""')}"."${table.name.replaceAll('"', '""')}"`
-  const sql = `copy ${target}${columns === '' ? '' : ` (${columns})`} from stdin`
+  const columns = table.columns.map((column) => pg.escapeIdentifier(column)).join(', ')
+  const { schema, name: into } = table.copy_into ?? table
+  const target = `${pg.escapeIdentifier(schema)}.${pg.escapeIdentifier(into)}`
+  const list = columns === '' ? '' : ` (${columns})`
+  const sql = `copy ${target}${list} from stdin with (encoding ${pg.escapeLiteral(encoding)})`
   const unpacked = unpackParts(archive, parts, { fetches: 1, frames: 3 })
   const loaded = await session.copy(sql, Readable.from(rowsOf(unpacked, onStored), { objectMode: false }), what)
   if (loaded === rows) return

@@ -123,8 +123,15 @@ async function loadAll(
   partsOf: (entries: readonly PartEntry[]) => LocatedPart[],
 ): Promise<RestoredDump> {
   const tables = restore.dump.manifest.tables.filter((table) => choice === null || choice.hasTable(table))
+  const { encoding } = restore.dump.manifest
   const slices = tables.flatMap((table) =>
-    table.slices.map(({ rows, parts }, index): SliceToLoad => ({ table, index, rows, parts: partsOf(parts) })),
+    table.slices.map(({ rows, parts }, index): SliceToLoad => ({
+      table,
+      index,
+      rows,
+      parts: partsOf(parts),
+      encoding,
+    })),
   )
   const size = ({ parts }: SliceToLoad) => parts.reduce((sum, { entry }) => sum + entry.raw_bytes, 0)
   slices.sort((a, b) => size(b) - size(a))

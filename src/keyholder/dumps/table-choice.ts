@@ -1,10 +1,8 @@
-import type { DumpManifest } from '../../box/dump-manifest.js'
+import type { DumpedTable, DumpManifest } from '../../box/dump-manifest.js'
 import { PostboxError } from '../../errors.js'
 import { nameAt, parseNames, partsOf, qualified, type QualifiedName } from '../../sql-text/names.js'
 import { subjectOf, tiedSequences, type Subject } from '../../sql-text/subject.js'
 import { tokensOf } from '../../sql-text/tokens.js'
-
-type DumpedTable = DumpManifest['tables'][number]
 
 /** Which tables of a dump are restored, with everything that is theirs. */
 export class TableChoice {

@@ -1,12 +1,16 @@
 #!/usr/bin/env bash
-# install.sh DIR: client programs of Postgres 18 in DIR/bin, from packages of a newer Debian that are only unpacked. No root.
+# install.sh DIR: pg_dump and psql of Postgres 18 (and what comes with them) in DIR/bin, from packages of a newer Debian that
+# are only unpacked there, about 30 MB. No root. Two at once wait for each other.
 set -euo pipefail
 DIR=${1:?usage: install.sh DIR}; SUITE=${SUITE:-forky}
 mkdir -p "$DIR"; DIR=$(cd "$DIR" && pwd)
-if [ ! -x "$DIR/bin/pg_dump" ]; then
+exec 9> "$DIR/lock"
+flock 9
+if [ ! -e "$DIR/done" ]; then
   mirror=$(grep -rhoE '(URIs: *|^deb +(\[[^]]*\] +)?)https?://[^ ]+' /etc/apt/sources.list /etc/apt/sources.list.d 2>/dev/null |
     grep -oE 'https?://[^ ]+' | grep -E '/debian/?$' | head -n 1) || true
   [ -n "$mirror" ] || { echo "install.sh: no Debian mirror in apt's sources" >&2; exit 1; }
+  rm -rf "$DIR"/{lists,cache,debs,root,bin}
   mkdir -p "$DIR"/{lists/partial,cache/archives/partial,debs,root,bin}
   echo "deb $mirror $SUITE main" > "$DIR/sources.list"
   apt=(apt-get -qq -o Dir::Etc::sourcelist="$DIR/sources.list" -o Dir::Etc::sourceparts=- -o Dir::State::lists="$DIR/lists"
@@ -22,5 +26,6 @@ if [ ! -x "$DIR/bin/pg_dump" ]; then
     chmod 755 "$DIR/bin/$(basename "$program")"
   done
   rm -rf "$DIR/debs" "$DIR/lists" "$DIR/cache"
+  touch "$DIR/done"
 fi
 echo "$DIR/bin"
