@@ -8,7 +8,7 @@ export type Section = 'database' | 'drop' | 'pre-data' | 'data' | 'post-data'
 
 const SECTION_ARGUMENTS: Record<Section, readonly string[]> = {
   database: ['--section=pre-data', '--create'],
-  drop: ['--section=pre-data', '--section=post-data', '--clean', '--if-exists'],
+  drop: ['--clean', '--if-exists'],
   'pre-data': ['--section=pre-data'],
   data: ['--section=data'],
   'post-data': ['--section=post-data'],

@@ -1,19 +1,21 @@
 import type { Readable } from 'node:stream'
 import { scriptPieces } from '../sql-text/script.js'
 
+const OF_DATABASE = /^Name: .*; Type: DATABASE( PROPERTIES)?$|^Name: DATABASE .*; Type: (COMMENT|ACL|SECURITY LABEL)$/
+
 /** Of what pg_dump --create prints: the statements that make the database itself, and no more is read. */
 export async function databaseStatements(text: Readable): Promise<Buffer> {
   const statements: string[] = []
-  let type: string | null = null
+  let entry: string | null = null
   let connected = false
   for await (const piece of scriptPieces(text)) {
     if (piece.kind === 'meta') {
       connected ||= piece.command.startsWith('\\connect')
-      type = null
+      entry = null
     } else if (piece.kind === 'statement') {
-      type = /-- Name: .*; Type: ([^;]*);/.exec(piece.before)?.[1] ?? type
-      const isItself = type?.startsWith('DATABASE') === true
-      if (connected && type !== null && !isItself) break
+      entry = /-- (Name: .*; Type: [^;]*);/.exec(piece.before)?.[1] ?? entry
+      const isItself = entry !== null && OF_DATABASE.test(entry)
+      if (connected && entry !== null && !isItself) break
       if (!connected || isItself) statements.push(piece.sql)
     }
   }

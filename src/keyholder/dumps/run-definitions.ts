@@ -1,7 +1,6 @@
 import type { Definition } from './definitions.js'
 import { isSetting, laneOf } from './statement-filter.js'
-import type { TargetSession } from './target-session.js'
-import { PostboxError } from '../../errors.js'
+import { sqlstateOf, type TargetSession } from './target-session.js'
 
 /** Runs definitions one after the other. */
 export async function runDefinitions(session: TargetSession, definitions: Iterable<Definition>): Promise<void> {
@@ -12,11 +11,14 @@ export async function runDefinitions(session: TargetSession, definitions: Iterab
   }
 }
 
-/** Runs definitions in order, but indexes and constraints side by side. The first failure is thrown once all have ended. */
+/**
+ * Runs definitions in order, but indexes and constraints side by side. The first failure that is not passed over is thrown
+ * once all have ended.
+ */
 export async function runSideBySide(
   sessions: readonly TargetSession[],
   definitions: Iterable<Definition>,
-  onDone: () => void,
+  passOver: (definition: Definition, thrown: unknown) => boolean = () => false,
 ): Promise<void> {
   const idle = [...sessions]
   const running = new Set<Promise<void>>()
@@ -31,15 +33,18 @@ export async function runSideBySide(
     if (next === null || next !== lane) await drain()
     lane = next
     if (next === null) {
-      await runDefinitions(sessions[0]!, [definition])
-      onDone()
+      await runDefinitions(sessions[0]!, [definition]).catch((thrown: unknown) => {
+        if (!passOver(definition, thrown)) throw thrown
+      })
       continue
     }
     if (idle.length === 0) await Promise.race(running)
     if (failures.length > 0) break
     const session = idle.pop()!
     const run = runDefinitions(session, [definition])
-      .then(onDone, (thrown: unknown) => void failures.push(thrown))
+      .catch((thrown: unknown) => {
+        if (!passOver(definition, thrown)) failures.push(thrown)
+      })
       .then(() => {
         idle.push(session)
         running.delete(run)
@@ -51,5 +56,5 @@ export async function runSideBySide(
 
 /** A setting that a newer pg_dump knows and the server does not. */
 function isUnknown(thrown: unknown): boolean {
-  return thrown instanceof PostboxError && (thrown.cause as { code?: string } | undefined)?.code === '42704'
+  return sqlstateOf(thrown) === '42704'
 }

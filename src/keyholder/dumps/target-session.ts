@@ -93,7 +93,11 @@ export class TargetSession {
   }
 }
 
-const sqlstateOf = (thrown: unknown): string | undefined => (thrown as { code?: string }).code
+/** What Postgres said, also of an error that is ours by now. */
+export function sqlstateOf(thrown: unknown): string | undefined {
+  const said = thrown instanceof PostboxError ? thrown.cause : thrown
+  return (said as { code?: string } | undefined)?.code
+}
 
 function connectionError(thrown: unknown): PostboxError {
   const { message, code } = thrown as { message: string; code?: string }
