@@ -37,9 +37,10 @@ export function manifestKey(home: Home, backupId: string, stored: Buffer): strin
   return `${backupPrefix(home, backupId)}manifest-${sha12(stored)}.json`
 }
 
-export const dumpPrefix = (home: Home, dumpId: string): string => `${homePrefix(home)}dump/${dumpId}/`
+export const dumpsPrefix = (home: Home): string => `${homePrefix(home)}dump/`
+export const dumpPrefix = (home: Home, dumpId: string): string => `${dumpsPrefix(home)}${dumpId}/`
 
-/** A name in a key: all but letters, digits, dots, underscores and hyphens percent-encoded, byte by byte. */
+/** A name in a key: all but letters, digits, underscores and hyphens percent-encoded, byte by byte. */
 function safeName(name: string): string {
   const encode = (char: string) =>
     [...Buffer.from(char)].map((byte) => `%${byte.toString(16).toUpperCase().padStart(2, '0')}`).join('')
@@ -139,6 +140,7 @@ const TAIL_KEY =
   /\/tail\/[0-9A-F]{8}\/([0-9A-F]{24})\/([0-9A-F]{16})-([0-9A-F]{16})-(?:([0-9a-f]{12})-)?([0-9a-f]{12})\.zst$/
 const HISTORY_KEY = /\/wal\/([0-9A-F]{8})\.history-([0-9a-f]{12})$/
 const MANIFEST_KEY = /\/base\/([^/]+)\/manifest-([0-9a-f]{12})\.json$/
+const DUMP_MANIFEST_KEY = /\/dump\/([^/]+)\/manifest-([0-9a-f]{12})\.json$/
 
 export interface SegmentKey {
   name: string
@@ -168,6 +170,11 @@ export function parseHistoryKey(key: string): { timeline: number; sha12: string 
 export function parseManifestKey(key: string): { backupId: string; sha12: string } | null {
   const match = MANIFEST_KEY.exec(key)
   return match && { backupId: match[1]!, sha12: match[2]! }
+}
+
+export function parseDumpManifestKey(key: string): { dumpId: string; sha12: string } | null {
+  const match = DUMP_MANIFEST_KEY.exec(key)
+  return match && { dumpId: match[1]!, sha12: match[2]! }
 }
 
 /** UTC time to the second and four random hex digits: `20261122T100000Z-3fa9`. Sorts by time. */

@@ -30,17 +30,7 @@ export async function readDumpChoice(client: pg.Client, target: Target): Promise
   }
   const masks = masked ? await readMasks(client) : []
   await checkAuthors(client, target, masks)
-  const tables = found.map(({ root, regrouped, columns, oid, readable: _readable, ...table }) => {
-    const own = masks.filter(({ relation }) => relation === oid)
-    const mask = (name: string) => own.find(({ column_name }) => column_name === name)?.expression ?? null
-    return {
-      ...table,
-      oid,
-      where: where[oid] ?? null,
-      columns: columns.map((column) => ({ ...column, mask: mask(column.name) })),
-      root: regrouped || own.length > 0 ? root : null,
-    }
-  })
+  const tables = found.map((row) => withChoices(row, where[row.oid] ?? null, masks))
   const [only, excluded, emptied] = [
     oids && (await named(client, NAMED, oids)),
     await named(client, MATCHING, exclude),
@@ -92,6 +82,17 @@ const NAMED = `select n.nspname as schema, c.relname as name from pg_class c
 
 const MATCHING = `select n.nspname as schema, c.relname as name from backup._matching($1::text[]) m
   join pg_class c on c.oid = m.relation join pg_namespace n on n.oid = c.relnamespace`
+
+function withChoices(row: z.infer<typeof Row>, where: string | null, masks: readonly Mask[]): DumpTable {
+  const { oid, schema, name, sql, bytes, pages, divisible, root, regrouped } = row
+  const own = masks.filter(({ relation }) => relation === oid)
+  const mask = (column: string) => own.find(({ column_name }) => column_name === column)?.expression ?? null
+  return {
+    ...{ oid, schema, name, sql, bytes, pages, divisible, where },
+    columns: row.columns.map((column) => ({ ...column, mask: mask(column.name) })),
+    root: regrouped || own.length > 0 ? root : null,
+  }
+}
 
 async function named(client: pg.Client, query: string, which: readonly unknown[]): Promise<TableName[]> {
   if (which.length === 0) return []

@@ -98,6 +98,20 @@ describe.skipIf(bin === null)('a dump of a part', () => {
     expect(await copy.value(`select array_agg(m::text order by m) from app.moods`)).toEqual(['sad', 'ok'])
   })
 
+  test('that has everything comes back by the commands of the note in the bucket', async () => {
+    await backedUp.postgres.query('alter role postbox_worker bypassrls')
+    const { manifest, whole } = await dump('')
+    await backedUp.postgres.query('alter role postbox_worker nobypassrls')
+    expect(whole).toBe(true)
+    const copy = await copyOfDump(backedUp, bin!, `copy${++copies}`)
+    opened.push(copy)
+    await copy.loadByNote(manifest)
+    // Which of the partitions holds an enum's value is decided by its oid, which is another.
+    const alike = ['--exclude-table-data=app.moods_*']
+    expect(await copy.pgDump(copy.database, alike)).toBe(await copy.pgDump('postgres', alike))
+    expect(await copy.value('select array_agg(m::text order by m) from app.moods')).toEqual(['sad', 'ok'])
+  })
+
   test('of definitions alone and one of contents alone are together the whole', async () => {
     const schema = await dump(`options => '{"only": "schema"}'`)
     expect(schema.manifest).toMatchObject({ whole: false, tables: [], sections: { data: [] } })

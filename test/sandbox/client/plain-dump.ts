@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto'
-import { writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { mkdir, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import type { DumpManifest } from '../../../src/box/dump-manifest.js'
 import type { BackedUpServer } from '../backed-up-server.js'
 import { removeScratch, scratchDir } from '../postgres.js'
-import { run } from '../run.js'
+import { plainEnv, run } from '../run.js'
 
 /** A new database on the server of the backup, to restore a dump into. The caller removes it. */
 export async function copyOfDump(backedUp: BackedUpServer, bin: string, database: string): Promise<DumpCopyDatabase> {
@@ -35,6 +35,30 @@ export class DumpCopyDatabase {
     }
     await this.#psql(['-f', await this.#unpack(sections.data)])
     await this.#psql(['-f', await this.#unpack(sections['post-data'])])
+  }
+
+  /** The same by the commands of the note in the bucket, word by word; only the files are there already. */
+  async loadByNote({ server, system_identifier, dump_id }: DumpManifest): Promise<void> {
+    const prefix = `${server}/${system_identifier}/dump/${dump_id}/`
+    for (const key of this.backedUp.bucket.keys(prefix)) {
+      const file = join(this.scratch, 'dump', key.slice(prefix.length))
+      await mkdir(dirname(file), { recursive: true })
+      await writeFile(file, this.backedUp.bucket.get(key))
+    }
+    const [note] = this.backedUp.bucket.keys(`${server}/RESTORE-`)
+    const lines = this.backedUp.bucket.get(note!).toString().split('\n')
+    const commands = lines
+      .slice(lines.indexOf('## A dump'))
+      .filter((line) => line.startsWith('    ') && !/^ {4}(DUMP=|aws |createdb )/.test(line))
+    const script = `DUMP=${prefix.slice(0, -1)}\n${commands.join('\n')}`
+    const env = {
+      PATH: `${this.bin}:${plainEnv.PATH}`,
+      PGHOST: '127.0.0.1',
+      PGPORT: String(this.backedUp.postgres.port),
+      PGUSER: 'postgres',
+      PGDATABASE: this.database,
+    }
+    await run('sh', ['-euc', script.replaceAll(' -d copy', '')], { cwd: this.scratch, env })
   }
 
   /** The only column of the only row of a query. */
