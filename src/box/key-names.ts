@@ -40,7 +40,7 @@ export function manifestKey(home: Home, backupId: string, stored: Buffer): strin
 export const dumpsPrefix = (home: Home): string => `${homePrefix(home)}dump/`
 export const dumpPrefix = (home: Home, dumpId: string): string => `${dumpsPrefix(home)}${dumpId}/`
 
-/** A name in a key: all but letters, digits, dots, underscores and hyphens percent-encoded, byte by byte. */
+/** A name in a key: all but letters, digits, underscores and hyphens percent-encoded, byte by byte. */
 function safeName(name: string): string {
   const encode = (char: string) =>
     [...Buffer.from(char)].map((byte) => `%${byte.toString(16).toUpperCase().padStart(2, '0')}`).join('')
@@ -140,6 +140,7 @@ const TAIL_KEY =
   /\/tail\/[0-9A-F]{8}\/([0-9A-F]{24})\/([0-9A-F]{16})-([0-9A-F]{16})-(?:([0-9a-f]{12})-)?([0-9a-f]{12})\.zst$/
 const HISTORY_KEY = /\/wal\/([0-9A-F]{8})\.history-([0-9a-f]{12})$/
 const MANIFEST_KEY = /\/base\/([^/]+)\/manifest-([0-9a-f]{12})\.json$/
+const DUMP_MANIFEST_KEY = /\/dump\/([^/]+)\/manifest-([0-9a-f]{12})\.json$/
 
 export interface SegmentKey {
   name: string
@@ -174,6 +175,11 @@ export function parseManifestKey(key: string): { backupId: string; sha12: string
 /** The content mark in the name of a manifest, without its folder; null when it is none. */
 export function parseManifestName(name: string): string | null {
   return /^manifest-([0-9a-f]{12})\.json$/.exec(name)?.[1] ?? null
+}
+
+export function parseDumpManifestKey(key: string): { dumpId: string; sha12: string } | null {
+  const match = DUMP_MANIFEST_KEY.exec(key)
+  return match && { dumpId: match[1]!, sha12: match[2]! }
 }
 
 /** UTC time to the second and four random hex digits: `20261122T100000Z-3fa9`. Sorts by time. */

@@ -30,14 +30,7 @@ export async function readDumpChoice(client: pg.Client, target: Target): Promise
   }
   const masks = masked ? await readMasks(client) : []
   await checkAuthors(client, target, masks)
-  const tables = found.map(({ oid, schema, name, sql, columns, root, bytes, pages, divisible }) => ({
-    ...{ oid, schema, name, sql, root, bytes, pages, divisible },
-    where: where[oid] ?? null,
-    columns: columns.map((column) => {
-      const mask = masks.find(({ relation, column_name }) => relation === oid && column_name === column.name)
-      return { ...column, mask: mask?.expression ?? null }
-    }),
-  }))
+  const tables = found.map((row) => withChoices(row, where[row.oid] ?? null, masks))
   const [only, excluded, emptied] = [
     oids && (await named(client, NAMED, oids)),
     await named(client, MATCHING, exclude),
@@ -56,13 +49,15 @@ const Row = Name.extend({
   sql: z.string(),
   columns: z.array(z.object({ name: z.string(), type: z.string() })),
   root: Name.nullable(),
+  regrouped: z.boolean(),
   bytes: z.number(),
   pages: z.number(),
   divisible: z.boolean(),
   readable: z.boolean(),
 })
 
-// Hash partitions by enum divide rows by the enum's oids, which are others after a restore (as in pg_dump).
+// regrouped: hash partitions divide rows by an enum's oids, which are others after a restore (as in pg_dump). A mask may
+// move a row too.
 const TABLES = `
   select c.oid::int8::float8 as oid, n.nspname as schema, c.relname as name, format('%I.%I', n.nspname, c.relname) as sql,
     coalesce((select json_agg(json_build_object('name', a.attname, 'type', format_type(a.atttypid, a.atttypmod))
@@ -70,23 +65,34 @@ const TABLES = `
       where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped and a.attgenerated = ''), '[]') as columns,
     (select json_build_object('schema', rn.nspname, 'name', r.relname)
       from pg_class r join pg_namespace rn on rn.oid = r.relnamespace
-      where r.oid = pg_partition_root(c.oid) and exists (
-        select from pg_partition_ancestors(c.oid) a join pg_partitioned_table p on p.partrelid = a.relid
-        join pg_opclass o on o.oid = any (p.partclass)
-        where p.partstrat = 'h' and o.opcname = 'enum_ops' and o.opcnamespace = 'pg_catalog'::regnamespace)) as root,
+      where c.relispartition and r.oid = pg_partition_root(c.oid)) as root,
+    exists (select from pg_partition_ancestors(c.oid) a join pg_partitioned_table p on p.partrelid = a.relid
+      join pg_opclass o on o.oid = any (p.partclass)
+      where p.partstrat = 'h' and o.opcname = 'enum_ops' and o.opcnamespace = 'pg_catalog'::regnamespace) as regrouped,
     coalesce(pg_table_size(c.oid), 0)::float8 as bytes,
     coalesce(pg_relation_size(c.oid) / current_setting('block_size')::int, 0)::float8 as pages,
     coalesce(m.amname = 'heap', false) as divisible,
     coalesce(has_table_privilege(c.oid, 'select') and has_schema_privilege(n.oid, 'usage'), true) as readable
   from backup._dump_selection($1) s join pg_class c on c.oid = s.relation join pg_namespace n on n.oid = c.relnamespace
   left join pg_am m on m.oid = c.relam
-  order by 7 desc, c.oid`
+  order by bytes desc, c.oid`
 
 const NAMED = `select n.nspname as schema, c.relname as name from pg_class c
   join pg_namespace n on n.oid = c.relnamespace where c.oid = any ($1::oid[])`
 
 const MATCHING = `select n.nspname as schema, c.relname as name from backup._matching($1::text[]) m
   join pg_class c on c.oid = m.relation join pg_namespace n on n.oid = c.relnamespace`
+
+function withChoices(row: z.infer<typeof Row>, where: string | null, masks: readonly Mask[]): DumpTable {
+  const { oid, schema, name, sql, bytes, pages, divisible, root, regrouped } = row
+  const own = masks.filter(({ relation }) => relation === oid)
+  const mask = (column: string) => own.find(({ column_name }) => column_name === column)?.expression ?? null
+  return {
+    ...{ oid, schema, name, sql, bytes, pages, divisible, where },
+    columns: row.columns.map((column) => ({ ...column, mask: mask(column.name) })),
+    root: regrouped || own.length > 0 ? root : null,
+  }
+}
 
 async function named(client: pg.Client, query: string, which: readonly unknown[]): Promise<TableName[]> {
   if (which.length === 0) return []

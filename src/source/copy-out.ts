@@ -49,7 +49,7 @@ export class CopyOut {
 function copyStatement({ sql, columns, where }: DumpTable, range: PageRange | null, encoding: string): string {
   const ending = `to stdout with (encoding ${pg.escapeLiteral(encoding)})`
   const conditions = [
-    ...(where === null ? [] : [`(${where})`]),
+    ...(where === null ? [] : [`((${where})::boolean)`]),
     ...(range === null ? [] : [`ctid >= '(${range.from},0)'::tid`]),
     ...(range?.to == null ? [] : [`ctid < '(${range.to},0)'::tid`]),
   ]

@@ -106,7 +106,7 @@ export function dumpError(what: string, thrown: unknown): PostboxError {
   if (thrown instanceof PostboxError) return thrown
   const { code, message, hint } = thrown as { code?: string; message: string; hint?: string }
   // Rights, data that an expression cannot take, limits, damage. What else is wrong may have changed a moment ago.
-  const refused = code !== undefined && /^(42501|22|23|28|0A|54|XX|P0)/.test(code)
+  const refused = code !== undefined && /^(42501|22|23|28|0A|54|XX|P0|PB)/.test(code)
   return new PostboxError(
     refused ? 'dump_refused' : 'dump_failed',
     `${what} could not be dumped: ${message}`,

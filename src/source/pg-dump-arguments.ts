@@ -37,8 +37,8 @@ const MAX_ARGUMENT_BYTES = 1_500_000
 /** What holds a lock that keeps pg_dump waiting may wait itself for a lock of the dump. */
 const LOCK_WAIT_MS = 60_000
 
-/** Throws `dump_refused` when there are too many names. */
-export function pgDumpArguments(section: Section, choice: PgDumpChoice): string[] {
+/** `major`: of pg_dump. Throws `dump_refused` when there are too many names. */
+export function pgDumpArguments(section: Section, choice: PgDumpChoice, major: number): string[] {
   const { snapshot, encoding, only, schemas, tables, excluded, emptied, masked, rowSecurity } = choice
   const args = [
     '--no-password',
@@ -51,8 +51,8 @@ export function pgDumpArguments(section: Section, choice: PgDumpChoice): string[
     // Without it, materialized views would be filled.
     ...(only === 'schema' ? ['--schema-only'] : []),
     ...(rowSecurity ? ['--enable-row-security'] : []),
-    // Nobody can tell what is in a large object; a subscription may show a password.
-    ...(masked ? ['-B', '--no-subscriptions'] : []),
+    // Nobody can tell what is in a large object; a subscription may show a password, and statistics show values.
+    ...(masked ? ['-B', '--no-subscriptions', ...(major >= 18 ? ['--no-statistics'] : [])] : []),
     ...(schemas ?? []).map((schema) => `--schema=${quoted(schema)}`),
     ...patterns(tables ?? []).map((pattern) => `--table=${pattern}`),
     ...patterns(excluded).map((pattern) => `--exclude-table=${pattern}`),

@@ -11,12 +11,13 @@ export interface PgDump {
   program: string
   /** such as `pg_dump (PostgreSQL) 18.1` */
   version: string
+  major: number
 }
 
 /** Of the pg_dumps on the path that are as new as the server, the one that is nearest to it. Throws `dump_tool_missing`. */
 export async function findPgDump(serverMajor: number): Promise<PgDump> {
   const older: string[] = []
-  const found: (PgDump & { major: number })[] = []
+  const found: PgDump[] = []
   for (const directory of searchPath()) {
     const program = join(directory, 'pg_dump')
     if (!(await isExecutable(program))) continue
@@ -27,7 +28,7 @@ export async function findPgDump(serverMajor: number): Promise<PgDump> {
     else older.push(`${program} is ${major}`)
   }
   const best = found.sort((a, b) => a.major - b.major)[0]
-  if (best) return { program: best.program, version: best.version }
+  if (best) return best
   const seen = older.length === 0 ? 'none is on the path' : older.join(', ')
   throw new PostboxError(
     'dump_tool_missing',
@@ -46,13 +47,13 @@ async function isExecutable(path: string): Promise<boolean> {
 
 /** Starts pg_dump; `ended` resolves to its warnings, or rejects with `dump_failed`. Ended when `signal` is aborted. */
 export function startPgDump(
-  { program }: PgDump,
+  { program, major }: PgDump,
   section: Section,
   choice: PgDumpChoice,
   connection: Record<string, string>,
   signal: AbortSignal,
 ): { stdout: Readable; ended: Promise<string[]> } {
-  const args = pgDumpArguments(section, choice)
+  const args = pgDumpArguments(section, choice, major)
   const env = childEnvironment({ LC_ALL: 'C', ...connection })
   const child = spawn(program, args, { env, stdio: ['ignore', 'pipe', 'pipe'], signal })
   let said = ''

@@ -343,6 +343,7 @@ function _shown_position() returns TABLE(timeline integer, durable_lsn pg_lsn, w
 function _start_base_after_gap(system_identifier bigint, lsn pg_lsn, reason text, running_begins_after boolean) returns void
 function _start_worker(version text) returns integer security definer
 function _try_expression(relation regclass, expression text, type_name text) returns boolean
+function _wal_holes(system_identifier bigint, timeline integer, before_lsn pg_lsn) returns TABLE(on_timeline integer, from_lsn pg_lsn, to_lsn pg_lsn) security definer stable
 function _wal_position() returns TABLE(current_lsn pg_lsn, slot_exists boolean, streaming boolean, slot_state text, safe_wal_size bigint, durable_lsn pg_lsn, kept_bytes bigint, streaming_since timestamp with time zone, idle_since timestamp with time zone, waits_since timestamp with time zone, standby text) security definer stable
 function _wal_written_at(lsn pg_lsn, current_lsn pg_lsn) returns timestamp with time zone stable
 function _worker_alive() returns boolean stable
@@ -403,6 +404,7 @@ grant execute on backup._setting_list() to backup_monitor, backup_operator, back
 grant execute on backup._setting_value(text) to backup_monitor, backup_operator, backup_worker
 grant execute on backup._start_worker(text) to backup_worker
 grant execute on backup._try_expression(regclass,text,text) to backup_operator
+grant execute on backup._wal_holes(bigint,integer,pg_lsn) to backup_worker
 grant execute on backup._wal_position() to backup_monitor, backup_operator, backup_worker
 grant execute on backup._worker_alive() to backup_monitor, backup_operator, backup_worker
 grant execute on backup._worker_lock_key() to backup_monitor, backup_operator, backup_worker
