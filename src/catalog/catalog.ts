@@ -13,7 +13,7 @@ import { readSettings, type Settings } from './settings.js'
 import { ServerState } from './server-state.js'
 import * as wal from './wal.js'
 
-export type { ClaimedJob, FinishedBase, Progress, StoredObject } from './jobs.js'
+export type { BaseJob, ClaimedJob, DumpJob, FinishedBase, Progress, StoredObject } from './jobs.js'
 export type { SegmentRow, WalEnd, WalIdentity } from './wal.js'
 
 /** The parts of the worker that can be in trouble. */
@@ -116,6 +116,11 @@ export class Catalog {
   /** Throws `wal_missing` when the WAL of the backup is not stored whole, `job_canceled`, `job_not_running`. */
   finishBase(jobId: bigint, backup: jobs.FinishedBase): Promise<void> {
     return jobs.finishBase(this.#pool, jobId, backup)
+  }
+
+  /** Throws `job_canceled`, `job_not_running`. */
+  finishDump(jobId: bigint, dump: jobs.FinishedDump): Promise<void> {
+    return jobs.finishDump(this.#pool, jobId, dump)
   }
 
   /** Resolves to the job's state: queued again when `retry` and attempts are left. */
