@@ -61,6 +61,12 @@ export const commands: readonly CommandEntry[] = [
     load: async () => (await import('./restore-dump.js')).restoreDumpCommand(),
   },
   {
+    name: 'verify',
+    description: 'check that everything which the archive promises is there, by listing or byte by byte',
+    example: 'postbox verify --server db1 --deep',
+    load: async () => (await import('./verify.js')).verifyCommand(),
+  },
+  {
     name: 'fetch-wal',
     description: "fetch one WAL segment, as Postgres's restore_command",
     example: 'postbox fetch-wal --server db1 --system-identifier 7412345678901234567 %f %p',
