@@ -43,6 +43,12 @@ export const commands: readonly CommandEntry[] = [
     load: async () => (await import('./issuer.js')).issuerCommand(),
   },
   {
+    name: 'probe',
+    description: 'try what a bucket does: are policies kept to, is anything immutable, how long may a grant live',
+    example: 'postbox probe',
+    load: async () => (await import('./probe.js')).probeCommand(),
+  },
+  {
     name: 'list',
     description: 'list the backups in the archive and the times that each can be restored to',
     example: 'postbox list --server db1',
