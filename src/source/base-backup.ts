@@ -6,7 +6,10 @@ import { textOf, type Row } from './server-message.js'
 
 /** Buffers that the source fills; the reader releases them. See transform/frame-pool.ts. */
 export interface FrameBuffers {
+  /** all that may be out are out */
   readonly exhausted: boolean
+  /** more than that are out: the last read went on behind the end of one */
+  readonly overdrawn: boolean
   take(): Buffer
   onFree: () => void
 }

@@ -53,6 +53,11 @@ export class WalReceiver implements Copy {
     return { segment: { timeline, start }, bytes, sha256: this.#sha256.copy().digest() }
   }
 
+  /** Whether the socket must rest: most reads that end a segment begin the next one. */
+  get full(): boolean {
+    return this.#segment ? this.buffers.overdrawn : this.buffers.exhausted
+  }
+
   begin(): void {
     this.streaming = true
   }
@@ -107,7 +112,7 @@ export class WalReceiver implements Copy {
   readEnd(): void {
     if (this.#segment) this.#hash(Number(this.received % BigInt(this.options.segmentBytes)))
     if (this.received === this.#serverEnd) this.#waiting = true
-    if (this.buffers.exhausted && !this.#segment) {
+    if (this.full) {
       this.#waiting = false
       this.connection.pause()
     }
