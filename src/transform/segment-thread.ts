@@ -11,10 +11,9 @@ port.on('message', ({ id, memory, offset, bytes, level }: SegmentTask) => {
   const raw = Buffer.from(memory, offset, bytes)
   const sha256 = createHash('sha256')
   const md5 = createHash('md5')
-  const chunks: Uint8Array<ArrayBuffer>[] = []
+  const chunks: Buffer<ArrayBuffer>[] = []
   for (let at = 0; at < bytes; at += FRAME_BYTES) {
-    // A copy of its own, which can change hands: small results lie in memory that Node shares out.
-    const frame = new Uint8Array(compressFrameNow(raw.subarray(at, at + FRAME_BYTES), level))
+    const frame = compressFrameNow(raw.subarray(at, at + FRAME_BYTES), level)
     sha256.update(frame)
     md5.update(frame)
     chunks.push(frame)

@@ -6,6 +6,7 @@ import { readBaseBackup, type BaseBackupEvent } from '../source/base-backup.js'
 import type { ReplicationConnection } from '../source/replication-connection.js'
 import { compressFrame } from '../transform/compress.js'
 import { FramePool } from '../transform/frame-pool.js'
+import { giveBack } from '../transform/give-back.js'
 import { inOrder } from '../transform/in-order.js'
 import { PartBuilder, type BuiltPart } from '../transform/part-builder.js'
 import type { Lsn } from '../wal/lsn.js'
@@ -129,6 +130,10 @@ export class BackupCopy {
     if (target === 'manifest') this.#backupManifest = entry
     else target.parts.push(entry)
     const kind = target === 'manifest' ? 'backup_manifest' : 'base_part'
-    await this.uploader.add({ ...built, key, contentType: 'application/zstd' }, () => onStored(kind, entry))
+    await this.uploader.add({ ...built, key, contentType: 'application/zstd' }, () => {
+      // The box has said that it has every byte.
+      for (const chunk of built.chunks) giveBack(chunk)
+      return onStored(kind, entry)
+    })
   }
 }
