@@ -4,14 +4,25 @@ import { giveBack } from './give-back.js'
 
 const zstdCompress = promisify(zlib.zstdCompress)
 
-/** One independent zstd frame of the bytes, made on the thread pool. `level`: 1 to 19. */
-export async function compressFrame(bytes: Buffer, level: number): Promise<Buffer> {
-  return exact(await zstdCompress(bytes, options(bytes.length, level)))
+/** More of Node's own chunks costs speed, and a larger one memory. */
+const CHUNK_BYTES = 1024 * 1024
+
+/** One independent zstd frame of the bytes, made on Node's thread pool. `level`: 1 to 19. */
+function compressFrame(bytes: Buffer, level: number): Promise<Buffer> {
+  return zstdCompress(bytes, options(Math.min(mostCompressed(bytes.length), CHUNK_BYTES), level))
 }
 
-/** The same, made at once, for a thread that does nothing else. */
+/**
+ * The same, made at once, for a thread that does nothing else; in memory that may change hands.
+ *
+ * With room for all of it, zstd works on the bytes where they lie, else on copies in a window of its own.
+ */
 export function compressFrameNow(bytes: Buffer, level: number): Buffer<ArrayBuffer> {
-  return exact(zlib.zstdCompressSync(bytes, options(bytes.length, level)))
+  const roomy = zlib.zstdCompressSync(bytes, options(mostCompressed(bytes.length), level))
+  const frame = Buffer.allocUnsafeSlow(roomy.length)
+  roomy.copy(frame)
+  giveBack(roomy)
+  return frame
 }
 
 /** Bytes as a run of frames of at most `frameBytes` of input each, compressed side by side. */
@@ -23,10 +34,9 @@ export function compressFrames(bytes: Buffer, level: number, frameBytes: number)
   return Promise.all(frames)
 }
 
-function options(bytes: number, level: number): zlib.ZstdOptions {
+function options(chunkSize: number, level: number): zlib.ZstdOptions {
   return {
-    // With room for all of it, zstd works on the bytes where they lie, else on copies in a window of its own.
-    chunkSize: mostCompressed(bytes),
+    chunkSize,
     params: {
       [zlib.constants.ZSTD_c_compressionLevel]: level,
       // Plain `zstd -d` then finds damage by itself; every part has a SHA-256 besides.
@@ -38,12 +48,4 @@ function options(bytes: number, level: number): zlib.ZstdOptions {
 /** ZSTD_COMPRESSBOUND in zstd.h, generously. */
 function mostCompressed(bytes: number): number {
   return bytes + Math.ceil(bytes / 256) + 1024
-}
-
-/** A frame in memory of its own, which may change hands, in place of the room that it was given. */
-function exact(frame: Buffer): Buffer<ArrayBuffer> {
-  const copy = Buffer.allocUnsafeSlow(frame.length)
-  frame.copy(copy)
-  giveBack(frame)
-  return copy
 }

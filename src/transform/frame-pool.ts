@@ -57,7 +57,10 @@ export class FramePool {
   }
 }
 
-/** Memory that other threads see too, for a FramePool. */
+/**
+ * Memory that other threads see too, for a FramePool. It weighs nothing with the garbage collector, which would else
+ * look through the whole heap each few times that some of it comes and goes.
+ */
 export function sharedMemory(bytes: number): Buffer {
   return Buffer.from(new SharedArrayBuffer(bytes))
 }
