@@ -128,10 +128,10 @@ class BaseBackupReceiver implements Copy {
     }
   }
 
-  body(piece: Buffer): void {
-    if (!this.#frame || this.#filled + piece.length > this.#frame.length) this.#nextFrame(piece.length)
-    piece.copy(this.#frame!, this.#filled)
-    this.#filled += piece.length
+  body(read: Buffer, from: number, to: number): void {
+    const bytes = to - from
+    if (!this.#frame || this.#filled + bytes > this.#frame.length) this.#nextFrame(bytes)
+    this.#filled += read.copy(this.#frame!, this.#filled, from, to)
   }
 
   readEnd(): void {

@@ -84,13 +84,13 @@ export class WalReceiver implements Copy {
     }
   }
 
-  body(piece: Buffer): void {
+  body(read: Buffer, from: number, to: number): void {
     const { segmentBytes, timeline } = this.options
-    for (let at = 0; at < piece.length;) {
+    for (let at = from; at < to;) {
       this.#segment ??= this.buffers.take()
       const offset = Number(this.received % BigInt(segmentBytes))
-      const take = Math.min(piece.length - at, segmentBytes - offset)
-      piece.copy(this.#segment, offset, at, at + take)
+      const take = Math.min(to - at, segmentBytes - offset)
+      read.copy(this.#segment, offset, at, at + take)
       at += take
       this.received += BigInt(take)
       if (offset + take === segmentBytes) {
