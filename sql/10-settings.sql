@@ -19,6 +19,11 @@ as $$
             'WAL that the slot may keep, from 1MB, while the box takes nothing: with more the worker gives the slot up, '
             'which leaves a gap. 0 is no limit: WAL is kept until the disk is full.'),
         ('base_after_gap', 'on', 'on or off', 'Whether a base backup is started by itself when WAL was lost.'),
+        ('dump_jobs', '0', 'connections', 'How many connections a dump copies by, up to 64; 0 is one for each core.'),
+        ('dump_split_bytes', '1073741824', 'bytes',
+            'A larger table is dumped in ranges of this size, by several connections at once.'),
+        ('dump_max_duration', '12:00:00', 'interval',
+            'A dump that takes longer is ended, because its snapshot holds back vacuum.'),
         ('job_max_attempts', '3', 'attempts', 'How often a job is begun before it counts as failed, 1 to 100.'),
         ('base_max_age', '8 days', 'interval', 'backup.checks warns when the newest base backup is older.'),
         ('wal_max_delay', '00:05:00', 'interval',
@@ -186,6 +191,9 @@ begin
         when 'wal_keep_limit' then case when value ~ '^\s*0+\s*$' then '0'
             else backup._check_number(setting, value, 1048576, 1000000000000000, true) end
         when 'base_after_gap' then backup._check_switch(setting, value)
+        when 'dump_jobs' then backup._check_number(setting, value, 0, 64, false)
+        when 'dump_split_bytes' then backup._check_number(setting, value, 1048576, 1000000000000000, true)
+        when 'dump_max_duration' then backup._check_interval(setting, value)
         when 'job_max_attempts' then backup._check_number(setting, value, 1, 100, false)
         when 'base_max_age' then backup._check_interval(setting, value)
         when 'wal_max_delay' then backup._check_interval(setting, value)

@@ -39,6 +39,40 @@ $$;
 comment on function backup._missing_before(bigint, integer, pg_lsn) is
     'The gap that is left when WAL is stored again from an LSN on.';
 
+create or replace function backup._wal_holes(
+    system_identifier bigint,
+    -- the one that is streamed, and how far it needs no looking after
+    timeline integer,
+    before_lsn pg_lsn
+)
+    -- WAL that is missing between what is stored, by the rows alone, and that the worker has not found yet; in order.
+    returns table (on_timeline integer, from_lsn pg_lsn, to_lsn pg_lsn)
+    language sql
+    stable
+    security definer
+    set search_path = pg_catalog, pg_temp
+as $$
+    select h.timeline, h.from_lsn, h.to_lsn
+    from (
+        select r.timeline, upper(r.lsns) as from_lsn,
+               lead(lower(r.lsns)) over (partition by r.timeline order by r.lsns) as to_lsn
+        from backup._wal_range r
+        where r.system_identifier = _wal_holes.system_identifier
+    ) h
+    where (h.timeline <> _wal_holes.timeline or h.from_lsn < before_lsn)
+      -- Of no use without a base backup before it.
+      and h.to_lsn > (select min(b.start_lsn) from backup._base_backup b
+                      where b.system_identifier = _wal_holes.system_identifier)
+      and not exists (
+          select from backup._wal_gap g
+          where g.system_identifier = _wal_holes.system_identifier and g.timeline = h.timeline
+            and g.from_lsn <= h.from_lsn and g.to_lsn >= h.to_lsn
+      )
+    order by h.timeline, h.from_lsn
+$$;
+
+comment on function backup._wal_holes(bigint, integer, pg_lsn) is 'Gaps that nobody has found yet but the rows.';
+
 create or replace function backup._start_base_after_gap(
     system_identifier bigint,
     -- end of the gap
@@ -56,9 +90,11 @@ begin
         return;
     end if;
     -- A server that never was backed up loses nothing by a gap, and is not backed up unasked.
+    -- One that was taken after it, when it was found late, has closed it already.
     if not exists (
         select from backup._base_backup b
-        where b.system_identifier = _start_base_after_gap.system_identifier and b.start_lsn < lsn
+        where b.system_identifier = _start_base_after_gap.system_identifier
+        having min(b.start_lsn) < lsn and max(b.start_lsn) < lsn
     ) then
         return;
     end if;

@@ -18,8 +18,8 @@ from (
 ) p;
 
 comment on view backup.jobs is 'Every request to store something, and how far it is.';
-comment on column backup.jobs.job_id is 'What backup.start_base() returned.';
-comment on column backup.jobs.kind is 'base: a base backup.';
+comment on column backup.jobs.job_id is 'What backup.start_base() or backup.start_dump() returned.';
+comment on column backup.jobs.kind is 'base: a base backup; dump: a logical dump.';
 comment on column backup.jobs.state is
     'queued, running, done, failed or canceled; interrupted: its worker was lost, it begins anew with the next one.';
 comment on column backup.jobs.label is 'Free text given at the start.';

@@ -8,7 +8,8 @@ grant usage on schema backup to backup_operator, backup_monitor, backup_worker;
 
 -- Views, for all three.
 grant select on
-    backup.jobs, backup.base_backups, backup.objects, backup.wal_coverage, backup.wal_gaps, backup.recovery_windows,
+    backup.jobs, backup.base_backups, backup.dumps, backup.masks, backup.objects,
+    backup.wal_coverage, backup.wal_gaps, backup.recovery_windows,
     backup.grants, backup.settings, backup.status, backup.checks
 to backup_operator, backup_monitor, backup_worker;
 
@@ -28,7 +29,14 @@ to backup_operator, backup_monitor, backup_worker;
 grant execute on function backup.can_restore_to(timestamptz) to backup_operator, backup_monitor;
 grant execute on procedure backup.wait(bigint, interval) to backup_operator, backup_monitor;
 grant execute on function
-    backup.configure(text, text), backup.start_base(text, text), backup.cancel(bigint)
+    backup.configure(text, text), backup.start_base(text, text), backup.cancel(bigint),
+    backup.start_dump(regclass[], text[], text, jsonb), backup.mask(text, text)
+to backup_operator;
+-- What those two call as their caller.
+grant execute on function
+    backup._queue_dump(regclass[], text[], text, jsonb), backup._set_mask(text, text),
+    backup._expression_problem(text), backup._try_expression(regclass, text, text),
+    backup._column_path(text), backup._column(text[])
 to backup_operator;
 grant execute on function backup.install_grant(jsonb) to backup_operator, backup_worker;
 
@@ -44,7 +52,8 @@ grant execute on function
     backup._covers_wal(bigint, integer, pg_lsn, pg_lsn), backup._is_synchronous(text),
     backup._written_by(bigint, integer, pg_lsn), backup._finish_segment(pg_lsn),
     backup._previous_mark(bigint, integer, pg_lsn, integer), backup._segment_key(bigint, integer, pg_lsn),
-    backup._record_gap(bigint, integer, pg_lsn, text, boolean),
+    backup._record_gap(bigint, integer, pg_lsn, text, boolean), backup._wal_holes(bigint, integer, pg_lsn),
     backup._finish_base(bigint, jsonb), backup._previous_manifest(bigint),
+    backup._dump_selection(jsonb), backup._matching(text[]), backup._masks(), backup._finish_dump(bigint, jsonb),
     backup._grant()
 to backup_worker;

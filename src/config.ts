@@ -194,3 +194,20 @@ function required(env: Environment, name: VariableName, example: string): string
 function invalid(name: VariableName, problem: string, allowed: string, cause?: unknown): PostboxError {
   return new PostboxError('config_invalid', `${name} cannot be used: ${problem}`, `It may be: ${allowed}.`, { cause })
 }
+
+/** Directories of the path, in order. */
+export function searchPath(env: Environment = process.env): string[] {
+  return (env.PATH ?? '').split(':').filter((directory) => directory.startsWith('/'))
+}
+
+/**
+ * The environment of a program that we start: ours without what is meant for Postbox and S3, and of libpq's only what says
+ * how to encrypt; then `more`.
+ */
+export function childEnvironment(
+  more: Record<string, string>,
+  env: Environment = process.env,
+): Record<string, string | undefined> {
+  const kept = Object.entries(env).filter(([name]) => !/^(POSTBOX_|PG(?!SSL)|AWS_)/.test(name))
+  return { ...Object.fromEntries(kept), ...more }
+}

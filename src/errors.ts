@@ -21,6 +21,11 @@ const retryableByCode = {
   replication_failed: true,
   wal_invalid: false,
   data_damaged: false,
+  dump_failed: true,
+  dump_refused: false,
+  dump_tool_missing: false,
+  dump_too_long: false,
+  script_invalid: false,
   // grants
   grant_missing: true,
   grant_invalid: false,
@@ -59,6 +64,8 @@ const retryableByCode = {
   wal_missing: false,
   target_unreachable: false,
   data_dir_not_empty: false,
+  database_not_empty: false,
+  dump_masked: false,
   restore_failed: false,
   // what should not happen
   internal: false,

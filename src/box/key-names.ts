@@ -37,6 +37,40 @@ export function manifestKey(home: Home, backupId: string, stored: Buffer): strin
   return `${backupPrefix(home, backupId)}manifest-${sha12(stored)}.json`
 }
 
+export const dumpsPrefix = (home: Home): string => `${homePrefix(home)}dump/`
+export const dumpPrefix = (home: Home, dumpId: string): string => `${dumpsPrefix(home)}${dumpId}/`
+
+/** A name in a key: all but letters, digits, underscores and hyphens percent-encoded, byte by byte. */
+function safeName(name: string): string {
+  const encode = (char: string) =>
+    [...Buffer.from(char)].map((byte) => `%${byte.toString(16).toUpperCase().padStart(2, '0')}`).join('')
+  return name.replace(/[^A-Za-z0-9_-]/gu, encode)
+}
+
+/** Rows of a table: part `index` of its slice `slice`. */
+export function dumpPartKey(
+  home: Home,
+  dumpId: string,
+  table: { schema: string; name: string },
+  slice: number,
+  index: number,
+  stored: Buffer,
+): string {
+  const place = `${String(slice).padStart(6, '0')}.${String(index).padStart(6, '0')}`
+  const folder = `${safeName(table.schema)}.${safeName(table.name)}`
+  return `${dumpPrefix(home, dumpId)}data/${folder}/${place}-${sha12(stored)}.copy.zst`
+}
+
+/** SQL of one section: part `index` of what pg_dump printed. */
+export function dumpSqlKey(home: Home, dumpId: string, section: string, index: number, stored: Buffer): string {
+  return `${dumpPrefix(home, dumpId)}${section}/${String(index).padStart(6, '0')}-${sha12(stored)}.sql.zst`
+}
+
+/** The commit of a dump. */
+export function dumpManifestKey(home: Home, dumpId: string, stored: Buffer): string {
+  return `${dumpPrefix(home, dumpId)}manifest-${sha12(stored)}.json`
+}
+
 /** What a segment and its tails say of the WAL before them; null where the writer did not know it. */
 export type Previous = string | null
 
@@ -106,6 +140,7 @@ const TAIL_KEY =
   /\/tail\/[0-9A-F]{8}\/([0-9A-F]{24})\/([0-9A-F]{16})-([0-9A-F]{16})-(?:([0-9a-f]{12})-)?([0-9a-f]{12})\.zst$/
 const HISTORY_KEY = /\/wal\/([0-9A-F]{8})\.history-([0-9a-f]{12})$/
 const MANIFEST_KEY = /\/base\/([^/]+)\/manifest-([0-9a-f]{12})\.json$/
+const DUMP_MANIFEST_KEY = /\/dump\/([^/]+)\/manifest-([0-9a-f]{12})\.json$/
 
 export interface SegmentKey {
   name: string
@@ -135,6 +170,16 @@ export function parseHistoryKey(key: string): { timeline: number; sha12: string 
 export function parseManifestKey(key: string): { backupId: string; sha12: string } | null {
   const match = MANIFEST_KEY.exec(key)
   return match && { backupId: match[1]!, sha12: match[2]! }
+}
+
+/** The content mark in the name of a manifest, without its folder; null when it is none. */
+export function parseManifestName(name: string): string | null {
+  return /^manifest-([0-9a-f]{12})\.json$/.exec(name)?.[1] ?? null
+}
+
+export function parseDumpManifestKey(key: string): { dumpId: string; sha12: string } | null {
+  const match = DUMP_MANIFEST_KEY.exec(key)
+  return match && { dumpId: match[1]!, sha12: match[2]! }
 }
 
 /** UTC time to the second and four random hex digits: `20261122T100000Z-3fa9`. Sorts by time. */

@@ -2,7 +2,7 @@ import { z } from 'zod'
 import { PostboxError } from '../errors.js'
 
 /** One stored part of an archive of the backup. */
-const PartEntry = z.object({
+export const PartEntry = z.object({
   key: z.string(),
   /** stored bytes */
   bytes: z.number().int().positive(),
@@ -12,7 +12,7 @@ const PartEntry = z.object({
   raw_bytes: z.number().int().nonnegative(),
 })
 
-const Lsn = z.string().regex(/^[0-9A-F]{1,8}\/[0-9A-F]{1,8}$/)
+export const Lsn = z.string().regex(/^[0-9A-F]{1,8}\/[0-9A-F]{1,8}$/)
 
 /** The commit of a base backup, format version 1. Written last; FORMAT.md explains each field. */
 export const Manifest = z.object({
@@ -66,6 +66,11 @@ export function formatManifest(manifest: Manifest): Buffer {
 
 /** Reads a stored manifest. Throws `manifest_invalid` naming `key`. */
 export function parseManifest(key: string, content: Buffer): Manifest {
+  return parseJsonManifest(Manifest, key, content)
+}
+
+/** Reads a manifest of either kind. Throws `manifest_invalid` naming `key`. */
+export function parseJsonManifest<T>(format: z.ZodType<T>, key: string, content: Buffer): T {
   let json: unknown
   try {
     json = JSON.parse(content.toString('utf8'))
@@ -74,7 +79,7 @@ export function parseManifest(key: string, content: Buffer): Manifest {
       cause,
     })
   }
-  const parsed = Manifest.safeParse(json)
+  const parsed = format.safeParse(json)
   if (!parsed.success) {
     const issue = parsed.error.issues[0]
     throw new PostboxError(

@@ -21,8 +21,9 @@ PostgreSQL of the backup's major version.
     ${server}/<system>/wal/<timeline>.history-*              timeline history files
     ${server}/<system>/tail/<timeline>/<segment>/<from>-<to>-*.zst
                                                        pieces of a segment, from one position in the WAL to another
+    ${server}/<system>/dump/<dump>/manifest-*.json     one for each complete dump of a database; see the end of this page
 
-A backup without a manifest was never finished. If a name is there in several versions, the earliest one counts.
+A backup or dump without a manifest was never finished. If a name is there in several versions, the earliest one counts.
 
 ## Steps
     BUCKET=…; BACKUP=${server}/<system>/base/<backup>          # choose one; names begin with the time in UTC
@@ -87,4 +88,33 @@ Tell PostgreSQL to take the WAL from there.
     pg_ctl -D data start
 
 For a point in time add \`recovery_target_time = '…'\` and \`recovery_target_action = 'promote'\` to the same file before the start.
+
+## A dump
+    DUMP=${server}/<system>/dump/<dump>                        # choose one
+    aws s3 cp --recursive s3://$BUCKET/$DUMP dump
+
+Compare each part with the manifest: this must print nothing.
+
+    jq -r '.sections[][], .tables[].slices[].parts[] | .sha256 + "  " + .key' dump/manifest-*.json |
+      sed "s|  $DUMP/|  dump/|" | sha256sum -c --quiet
+
+Make an empty database and fill it with \`psql\`: definitions, rows, other contents, and what comes after the rows. Errors
+about roles that are not there can be passed over. The second command writes one \\copy for each table, so
+that some alone can be taken as well; a name with a line feed in it needs COPY … FROM STDIN.
+
+    createdb copy
+    cat dump/pre-data/*.sql.zst | zstd -dcq | psql -Xq -d copy
+    jq -r --arg q "'" --arg d '"' --arg copy '\\copy' 'def name: $d + gsub($d; $d + $d) + $d;
+      def place: [.slices[].parts[]][0].key | sub("^.*/dump/[^/]*/"; "dump/") | sub("/[^/]*$"; "");
+      .encoding as $encoding | .tables[] | select(.raw_bytes > 0) | (.copy_into // .) as $into |
+      (.columns | map(name) | join(", ") | if . == "" then . else "(" + . + ")" end) as $columns |
+      [$copy, ($into.schema | name) + "." + ($into.name | name), $columns, "from program",
+       $q + "find " + place + " -type f | sort | xargs cat | zstd -dcq" + $q,
+       "with (encoding", $q + $encoding + $q + ")"] | join(" ")' dump/manifest-*.json > rows.sql
+    psql -Xq -d copy -f rows.sql
+    cat dump/data/*.sql.zst | zstd -dcq | psql -Xq -d copy
+    cat dump/post-data/*.sql.zst | zstd -dcq | psql -Xq -d copy
+
+Where \`jq .masked dump/manifest-*.json\` says true, columns hold something else than the database did; where .whole is false, it
+is a part of the database.
 `

@@ -5,6 +5,7 @@ import { PostboxError } from '../errors.js'
 import type { Secret } from '../secret.js'
 import type { Lsn } from '../wal/lsn.js'
 import type { Segment } from '../wal/segment.js'
+import * as gaps from './gaps.js'
 import * as jobs from './jobs.js'
 import { CatalogPool, json } from './pool.js'
 import { lsnArgument, Nothing, systemIdentifierArgument } from './row-values.js'
@@ -12,7 +13,7 @@ import { readSettings, type Settings } from './settings.js'
 import { ServerState } from './server-state.js'
 import * as wal from './wal.js'
 
-export type { ClaimedJob, FinishedBase, Progress, StoredObject } from './jobs.js'
+export type { BaseJob, ClaimedJob, DumpJob, FinishedBase, Progress, StoredObject } from './jobs.js'
 export type { SegmentRow, WalEnd, WalIdentity } from './wal.js'
 
 /** The parts of the worker that can be in trouble. */
@@ -117,6 +118,11 @@ export class Catalog {
     return jobs.finishBase(this.#pool, jobId, backup)
   }
 
+  /** Throws `job_canceled`, `job_not_running`. */
+  finishDump(jobId: bigint, dump: jobs.FinishedDump): Promise<void> {
+    return jobs.finishDump(this.#pool, jobId, dump)
+  }
+
   /** Resolves to the job's state: queued again when `retry` and attempts are left. */
   failJob(jobId: bigint, error: PostboxError, retry: boolean): ReturnType<typeof jobs.failJob> {
     return jobs.failJob(this.#pool, jobId, error, retry)
@@ -176,9 +182,14 @@ export class Catalog {
     return wal.keyOfSegmentBefore(this.#pool, systemIdentifier, timeline, lsn, segmentBytes)
   }
 
-  /** See wal.ts. Where a gap begins that was not known before, or null. */
-  recordGap(systemIdentifier: string, gap: wal.Gap): Promise<Lsn | null> {
-    return wal.recordGap(this.#pool, systemIdentifier, gap)
+  /** See gaps.ts: those that nobody has found but the rows. */
+  walHoles(systemIdentifier: string, timeline: number, before: Lsn): Promise<gaps.WalHole[]> {
+    return gaps.walHoles(this.#pool, systemIdentifier, timeline, before)
+  }
+
+  /** See gaps.ts. Where a gap begins that was not known before, or null. */
+  recordGap(systemIdentifier: string, gap: gaps.Gap): Promise<Lsn | null> {
+    return gaps.recordGap(this.#pool, systemIdentifier, gap)
   }
 
   /** Where the WAL of this server ends now, by its own clock. */

@@ -6,15 +6,44 @@ import { json, type CatalogPool } from './pool.js'
 import { BigIntText, lsnArgument, Nothing, systemIdentifierArgument } from './row-values.js'
 
 /** A job that this worker runs now. */
-export const ClaimedJob = z.object({
+const Claim = z.object({
   job_id: BigIntText,
-  kind: z.enum(['base', 'dump']),
-  target: z.object({ label: z.string().nullable(), checkpoint: z.enum(['fast', 'spread']) }),
   /** 1 for the first */
   attempt: z.number().int(),
 })
 
+const BaseJob = Claim.extend({
+  kind: z.literal('base'),
+  target: z.object({ label: z.string().nullable(), checkpoint: z.enum(['fast', 'spread']) }),
+})
+
+const DumpJob = Claim.extend({
+  kind: z.literal('dump'),
+  target: z.object({
+    label: z.string().nullable(),
+    /** oids, partitions included; null for all */
+    tables: z.array(z.number().int()).nullable(),
+    schemas: z.array(z.string()).nullable(),
+    /** null: as dump_jobs says */
+    jobs: z.number().int().nullable(),
+    only: z.enum(['schema', 'data']).nullable(),
+    /** patterns of tables; see backup._pattern_regex() */
+    exclude: z.array(z.string()),
+    exclude_data: z.array(z.string()),
+    /** by the table's oid */
+    where: z.record(z.string(), z.string()),
+    masked: z.boolean(),
+    row_security: z.boolean(),
+    /** whether a superuser has asked for it */
+    by_superuser: z.boolean(),
+  }),
+})
+
+export const ClaimedJob = z.discriminatedUnion('kind', [BaseJob, DumpJob])
+
 export type ClaimedJob = z.infer<typeof ClaimedJob>
+export type BaseJob = z.infer<typeof BaseJob>
+export type DumpJob = z.infer<typeof DumpJob>
 
 export interface Progress {
   phase: string
@@ -48,6 +77,24 @@ export interface FinishedBase {
   manifest_key: string
   /** of the stored manifest */
   manifest_sha256: Buffer
+  postgres_version_num: number
+}
+
+export interface FinishedDump {
+  dump_id: string
+  label: string | null
+  system_identifier: string
+  database_name: string
+  /** as Postgres prints it */
+  snapshot_lsn: string
+  snapshot_at: Date
+  whole: boolean
+  masked: boolean
+  tables: number
+  table_rows: number
+  raw_bytes: number
+  stored_bytes: number
+  manifest_key: string
   postgres_version_num: number
 }
 
@@ -90,6 +137,12 @@ export async function finishBase(pool: CatalogPool, jobId: bigint, backup: Finis
     manifest_sha256: backup.manifest_sha256.toString('hex'),
   }
   await pool.one(sql.type(Nothing)`select backup._finish_base(${jobId}, ${json(description)}) as nothing`)
+}
+
+/** Throws `job_canceled`, `job_not_running`. */
+export async function finishDump(pool: CatalogPool, jobId: bigint, dump: FinishedDump): Promise<void> {
+  const description = { ...dump, system_identifier: systemIdentifierArgument(dump.system_identifier) }
+  await pool.one(sql.type(Nothing)`select backup._finish_dump(${jobId}, ${json(description)}) as nothing`)
 }
 
 /** The job's state afterwards: queued again when `retry` and attempts are left. */

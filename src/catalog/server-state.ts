@@ -97,6 +97,15 @@ export class ServerState {
     `)
   }
 
+  /** Ends all processes of that name in this database which are of the worker's own role. */
+  async endProcesses(applicationName: string): Promise<void> {
+    await this.#pool.any(sql.type(z.object({ ended: z.boolean() }))`
+      select pg_terminate_backend(a.pid) as ended
+      from pg_stat_activity a
+      where a.application_name = ${applicationName} and a.usename = session_user and a.datname = current_database()
+    `)
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#pool.end()
   }

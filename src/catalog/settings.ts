@@ -17,6 +17,10 @@ export const Settings = z.object({
   /** bytes; 0: the slot keeps WAL without limit */
   wal_keep_limit: z.coerce.number().int(),
   base_after_gap: z.enum(['on', 'off']),
+  /** 0: one for each core */
+  dump_jobs: z.coerce.number().int(),
+  dump_split_bytes: z.coerce.number().int(),
+  dump_max_duration: z.coerce.number(),
   job_max_attempts: z.coerce.number().int(),
   base_max_age: z.coerce.number(),
   wal_max_delay: z.coerce.number(),

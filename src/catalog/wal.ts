@@ -81,27 +81,6 @@ export async function coveredTo(pool: CatalogPool, systemIdentifier: string, tim
   return to_lsn
 }
 
-/** Where WAL is stored again, and what became of the WAL before that. */
-export interface Gap {
-  timeline: number
-  to: Lsn
-  reason: string
-  /** whether a base backup that runs now begins after it */
-  runningBeginsAfter: boolean
-}
-
-/** Shows a gap at once and sees to the base backup after it. Where it begins; null when there is none, or it was known. */
-export async function recordGap(pool: CatalogPool, systemIdentifier: string, gap: Gap): Promise<Lsn | null> {
-  const Row = z.object({ from_lsn: z.string().transform(parseLsn).nullable() })
-  const { from_lsn } = await pool.one(sql.type(Row)`
-    select backup._record_gap(
-      ${systemIdentifierArgument(systemIdentifier)}, ${gap.timeline}, ${lsnArgument(gap.to)}, ${gap.reason},
-      ${gap.runningBeginsAfter}
-    )::text as from_lsn
-  `)
-  return from_lsn
-}
-
 /** Whether a COMMIT waits for what the stream of this name reports (synchronous_standby_names). */
 export async function isSynchronous(pool: CatalogPool, applicationName: string): Promise<boolean> {
   const Row = z.object({ synchronous: z.boolean() })

@@ -55,6 +55,12 @@ export const commands: readonly CommandEntry[] = [
     load: async () => (await import('./restore.js')).restoreCommand(),
   },
   {
+    name: 'restore-dump',
+    description: 'restore a logical dump into a database, whole or by table',
+    example: 'postbox restore-dump --server db1 --database-url postgresql://postgres@localhost/shop --create',
+    load: async () => (await import('./restore-dump.js')).restoreDumpCommand(),
+  },
+  {
     name: 'fetch-wal',
     description: "fetch one WAL segment, as Postgres's restore_command",
     example: 'postbox fetch-wal --server db1 --system-identifier 7412345678901234567 %f %p',

@@ -28,25 +28,38 @@ const NAMES_SHOWN = 5
  * Throws `object_missing` or `object_damaged` naming keys.
  */
 export async function locateParts(archive: Archive, home: Home, manifest: Manifest): Promise<LocatedBackup> {
-  const stored = new Map<string, StoredObject>()
-  for await (const object of archive.list(backupPrefix(home, manifest.backup_id))) stored.set(object.key, object)
-  const missing: string[] = []
-  const locate = (entry: PartEntry): LocatedPart => {
-    const object = stored.get(entry.key)
-    if (!object) missing.push(entry.key)
-    else if (object.bytes !== entry.bytes) throw damaged(entry, `has ${object.bytes} bytes instead of ${entry.bytes}`)
-    return { entry, object: object! }
-  }
+  const entries = [...manifest.archives.flatMap((one) => one.parts), manifest.backup_manifest]
+  const located = await locateEntries(archive, backupPrefix(home, manifest.backup_id), entries)
   const archives = manifest.archives.map(({ tablespace, location, parts }) => ({
     tablespace,
     location,
-    parts: parts.map(locate),
+    parts: parts.map((part) => located.get(part.key)!),
   }))
-  const backupManifest = locate(manifest.backup_manifest)
+  return { archives, backupManifest: located.get(manifest.backup_manifest.key)!, storedOver: storedOver(located) }
+}
+
+/** Finds the objects of `entries` below `prefix`; all of them, or throws `object_missing` or `object_damaged`. */
+export async function locateEntries(
+  archive: Archive,
+  prefix: string,
+  entries: readonly PartEntry[],
+): Promise<Map<string, LocatedPart>> {
+  const wanted = new Map(entries.map((entry) => [entry.key, entry]))
+  const located = new Map<string, LocatedPart>()
+  for await (const object of archive.list(prefix)) {
+    const entry = wanted.get(object.key)
+    if (!entry) continue
+    if (object.bytes !== entry.bytes) throw damaged(entry, `has ${object.bytes} bytes instead of ${entry.bytes}`)
+    located.set(object.key, { entry, object })
+  }
+  const missing = [...wanted.keys()].filter((key) => !located.has(key))
   if (missing.length > 0) throw gone(missing)
-  const parts = [...archives.flatMap((one) => one.parts), backupManifest]
-  const storedOver = parts.filter(({ object }) => object.storedOver).map(({ entry }) => entry.key)
-  return { archives, backupManifest, storedOver }
+  return located
+}
+
+/** Keys under which other bytes were stored later. */
+export function storedOver(located: ReadonlyMap<string, LocatedPart>): string[] {
+  return [...located.values()].flatMap(({ object }) => (object.storedOver ? [object.key] : []))
 }
 
 /** Fetches parts side by side and gives them in order, each with its SHA-256 verified. `atOnce`: requests in flight. */
@@ -60,7 +73,7 @@ export function fetchParts<T extends LocatedPart>(
 }
 
 /** The stored bytes of one part. Throws `object_damaged` naming its key. */
-export async function fetchPart(archive: Archive, { entry, object }: LocatedPart): Promise<Buffer> {
+async function fetchPart(archive: Archive, { entry, object }: LocatedPart): Promise<Buffer> {
   const stored = await archive.read(object)
   if (hash('sha256', stored) === entry.sha256) return stored
   // Once more: bytes may have changed on the way, where there is no TLS.

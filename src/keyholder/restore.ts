@@ -2,18 +2,16 @@ import { chmod, chown, readFile, rename, stat, writeFile } from 'node:fs/promise
 import { join } from 'node:path'
 import { PostboxError } from '../errors.js'
 import type { Archive } from './archive.js'
-import { fetchPart, fetchParts, type LocatedBackup, type LocatedPart } from './fetch-parts.js'
-import { inOrder } from './in-order.js'
+import type { LocatedBackup, LocatedPart } from './fetch-parts.js'
 import type { RestorePlan } from './plan.js'
 import { recoveryConfiguration, type TargetAction } from './recovery-settings.js'
 import { CHOICE, recoveryEndCommandLine } from './restore-command.js'
 import { makeDirectories, type Place } from './restore-directories.js'
 import { syncDirectory, syncFileSystems } from './sync-file-system.js'
 import { tablespaceMap } from './tablespace-map.js'
+import { unpackParts } from './unpack-parts.js'
 import { Untar, type Placement } from './untar.js'
 import { FileWriter, type Owner } from './write-files.js'
-import { decompressFrame, framesOf } from './zstd.js'
-import type { Frame } from './zstd-frames.js'
 
 /** Everything that writing a backup out needs to know. */
 export interface RestoreJob {
@@ -38,10 +36,6 @@ const CONTROL_FILE_UNTIL_DONE = 'global/pg_control.postbox-restore'
 const NEEDED = ['PG_VERSION', 'backup_label', CONTROL_FILE]
 /** They would turn the recovery into a standby's, or are ours to write. */
 const LEFT_OUT = ['standby.signal', 'recovery.signal']
-
-/** Raw bytes that are being decompressed or wait for their turn. */
-const MAX_RAW_BYTES = 20 * 1024 * 1024
-const FRAMES_AT_ONCE = 8
 
 /**
  * Writes a backup into empty directories, ready for plain pg_ctl.
@@ -77,7 +71,7 @@ interface ArchivePart extends LocatedPart {
   last: boolean
 }
 
-/** Fetch → verify → decompress → unpack: parts of all archives in one line, so that no archive waits for the next. */
+/** Parts of all archives in one line, so that no archive waits for the next. */
 async function unpack(archive: Archive, job: RestoreJob, writer: FileWriter): Promise<void> {
   const untars = job.located.archives.map(({ tablespace }) => {
     const place = job.places.find((one) => one.tablespace === tablespace)!
@@ -87,45 +81,16 @@ async function unpack(archive: Archive, job: RestoreJob, writer: FileWriter): Pr
   const parts = job.located.archives.flatMap((one, index) =>
     one.parts.map((part, at): ArchivePart => ({ ...part, archive: index, last: at === one.parts.length - 1 })),
   )
-  const room = { atOnce: FRAMES_AT_ONCE, bytes: MAX_RAW_BYTES, bytesOf: (one: PartFrame) => one.frame?.rawBytes ?? 0 }
-  const frames = framesOfParts(fetchParts(archive, parts, job.jobs))
-  let rawBytes = 0
-  for await (const { part, raw } of inOrder(frames, room, decompressOne)) {
+  for await (const { part, raw } of unpackParts(archive, parts, { fetches: job.jobs })) {
     if (raw) {
-      rawBytes += raw.length
       await untars[part.archive]!.push(raw)
       await writer.room()
       continue
     }
-    checkRawBytes(part, rawBytes)
-    job.onProgress?.(part.entry.bytes, rawBytes)
-    rawBytes = 0
+    job.onProgress?.(part.entry.bytes, part.entry.raw_bytes)
     if (part.last) untars[part.archive]!.finish()
   }
   checkComplete(untars)
-}
-
-/** A frame of a part, or null behind its last one. */
-interface PartFrame {
-  part: ArchivePart
-  frame: Frame | null
-}
-
-async function* framesOfParts(parts: AsyncIterable<{ part: ArchivePart; stored: Buffer }>): AsyncGenerator<PartFrame> {
-  for await (const { part, stored } of parts) {
-    for (const frame of framesOf(stored, part.entry.key)) yield { part, frame }
-    yield { part, frame: null }
-  }
-}
-
-async function decompressOne({ part, frame }: PartFrame) {
-  return { part, raw: frame && (await decompressFrame(frame, part.entry.key)) }
-}
-
-function checkRawBytes({ entry }: ArchivePart, rawBytes: number): void {
-  if (entry.raw_bytes === rawBytes) return
-  const message = `${entry.key} holds ${rawBytes} bytes of tar, and the manifest says ${entry.raw_bytes}`
-  throw new PostboxError('object_damaged', message, 'Restore another backup; see "postbox list".')
 }
 
 function checkComplete(untars: readonly Untar[]): void {
@@ -147,15 +112,12 @@ function basePlacement({ moved }: RestoreJob): Placement {
 async function writeBackupManifest(archive: Archive, { located, dataDir, onProgress }: RestoreJob, writer: FileWriter) {
   const { entry } = located.backupManifest
   const file = writer.file(join(dataDir, 'backup_manifest'), 0o600)
-  let rawBytes = 0
-  for (const frame of framesOf(await fetchPart(archive, located.backupManifest), entry.key)) {
-    const raw = await decompressFrame(frame, entry.key)
-    rawBytes += raw.length
-    file.write(raw)
+  for await (const { raw } of unpackParts(archive, [located.backupManifest], { fetches: 1 })) {
+    if (raw) file.write(raw)
     await writer.room()
   }
   file.end()
-  onProgress?.(entry.bytes, rawBytes)
+  onProgress?.(entry.bytes, entry.raw_bytes)
 }
 
 /** Postgres would make the links itself at its first start; tools that look before need them now. */

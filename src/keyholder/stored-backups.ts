@@ -1,30 +1,16 @@
-import { createHash } from 'node:crypto'
-import { backupPrefix, basePrefix, parseManifestKey, sha12, type Home } from '../box/key-names.js'
+import { backupPrefix, basePrefix, type Home } from '../box/key-names.js'
 import { parseManifest, type Manifest } from '../box/manifest.js'
 import { checkServerName } from '../box/server-name.js'
 import { PostboxError } from '../errors.js'
-import type { Archive, StoredObject } from './archive.js'
+import type { Archive } from './archive.js'
+import { readCommit, type Broken, type Commit } from './commit.js'
 import { inOrder } from './in-order.js'
 
 /** A base backup whose manifest is there. */
-export interface StoredBackup {
-  state: 'committed'
-  backupId: string
-  manifest: Manifest
-  manifestKey: string
-  /** hex, of the manifest object */
-  manifestSha256: string
-  /** what an honest worker would not have stored: one sentence each */
-  suspicions: string[]
-}
+export type StoredBackup = Commit<Manifest> & { backupId: string }
 
 /** Something under `base/` that cannot be restored: never finished, or its manifest cannot be trusted. */
-export interface BrokenBackup {
-  state: 'incomplete' | 'damaged'
-  backupId: string
-  problem: string
-  suspicions: string[]
-}
+export type BrokenBackup = Broken & { backupId: string }
 
 const READ_AT_ONCE = 16
 const BACKUP_ID = /^\d{8}T\d{6}Z-[0-9a-f]{4}$/
@@ -70,38 +56,10 @@ export async function readBackup(
   home: Home,
   backupId: string,
 ): Promise<StoredBackup | BrokenBackup | null> {
-  const candidates: StoredObject[] = []
-  for await (const object of archive.list(`${backupPrefix(home, backupId)}manifest-`)) {
-    if (parseManifestKey(object.key)?.backupId === backupId) candidates.push(object)
-  }
-  candidates.sort((a, b) => a.storedAt.getTime() - b.storedAt.getTime() || (a.key < b.key ? -1 : 1))
-  if (candidates.length === 0) return incomplete(archive, home, backupId)
-
-  const suspicions = candidates.filter((one) => one.storedOver).map((one) => `${one.key} was stored over`)
-  for (const [index, object] of candidates.entries()) {
-    const content = await archive.read(object)
-    const sha256 = createHash('sha256').update(content).digest()
-    if (sha12(sha256) !== parseManifestKey(object.key)!.sha12) {
-      suspicions.push(`${object.key} holds other bytes than its name says`)
-      continue
-    }
-    for (const later of candidates.slice(index + 1)) suspicions.push(`${later.key} is a second manifest`)
-    try {
-      const manifest = checkManifest(object.key, parseManifest(object.key, content), home, backupId)
-      const manifestSha256 = sha256.toString('hex')
-      return { state: 'committed', backupId, manifest, manifestKey: object.key, manifestSha256, suspicions }
-    } catch (thrown) {
-      if (!(thrown instanceof PostboxError)) throw thrown
-      return { state: 'damaged', backupId, problem: thrown.message, suspicions }
-    }
-  }
-  return { state: 'damaged', backupId, problem: 'no manifest of it can be trusted', suspicions }
-}
-
-async function incomplete(archive: Archive, home: Home, backupId: string): Promise<BrokenBackup | null> {
-  const first = await archive.list(backupPrefix(home, backupId)).next()
-  if (first.done) return null
-  return { state: 'incomplete', backupId, problem: 'it has no manifest: running, or never finished', suspicions: [] }
+  const prefix = backupPrefix(home, backupId)
+  const read = (key: string, content: Buffer) => checkManifest(key, parseManifest(key, content), home, backupId)
+  const found = await readCommit(archive, prefix, read)
+  return found && { ...found, backupId }
 }
 
 /** A manifest speaks for its own folder only: its parts must lie there. Throws `manifest_invalid`. */

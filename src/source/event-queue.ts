@@ -4,6 +4,7 @@ export class EventQueue<T> implements AsyncIterable<T> {
   #wake: (() => void) | null = null
   #ended = false
   #error: unknown = null
+  #lastly: { error: unknown } | null = null
 
   push(event: T): void {
     this.#events.push(event)
@@ -14,6 +15,12 @@ export class EventQueue<T> implements AsyncIterable<T> {
   end(): void {
     this.#ended = true
     this.#wake?.()
+  }
+
+  /** The reader throws `error` after what still waits. */
+  endWith(error: unknown): void {
+    this.#lastly ??= { error }
+    this.end()
   }
 
   /** The reader throws `error` now, whatever still waits. */
@@ -29,6 +36,7 @@ export class EventQueue<T> implements AsyncIterable<T> {
       if (event !== undefined) {
         yield event
       } else if (this.#ended) {
+        if (this.#lastly) throw this.#lastly.error
         return
       } else {
         await new Promise<void>((resolve) => {

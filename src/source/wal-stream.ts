@@ -112,7 +112,7 @@ export class WalStream {
     return since === null ? null : { from: this.#stored, since }
   }
 
-  /** Ends with a timeline_end, or throws; ending the loop early closes the connection. */
+  /** Ends with a timeline_end, or throws once it has given what had come; ending the loop early closes the connection. */
   async *read(): AsyncGenerator<WalEvent> {
     const { slot, timeline, start } = this.options
     const command = `START_REPLICATION SLOT "${slot}" PHYSICAL ${formatLsn(start)} TIMELINE ${timeline}`
@@ -124,7 +124,7 @@ export class WalStream {
         this.#end(rows)
       },
       (error: unknown) => {
-        this.#events.fail(error)
+        this.#events.endWith(error)
       },
     )
     const timer = setInterval(() => {
@@ -178,7 +178,7 @@ export class WalStream {
       this.#events.end()
     } else {
       const hint = 'The server is shutting down; Postbox connects again.'
-      this.#events.fail(new PostboxError('replication_failed', 'the server ended the WAL stream', hint))
+      this.#events.endWith(new PostboxError('replication_failed', 'the server ended the WAL stream', hint))
     }
   }
 }

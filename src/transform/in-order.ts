@@ -1,8 +1,8 @@
 /**
  * Runs `work` on several items at once and yields the results in the items' order, each as soon as it is its turn.
  *
- * `atOnce` counts items that were taken and not yet yielded. Whoever stops early must end the source itself: it may be
- * waiting for an item that never comes.
+ * `atOnce` counts items that were taken and not yet yielded. When the source fails, what was taken is yielded before that
+ * is thrown. Whoever stops early must end the source itself: it may be waiting for an item that never comes.
  */
 export async function* inOrder<In, Out>(
   items: AsyncIterable<In>,
@@ -13,12 +13,13 @@ export async function* inOrder<In, Out>(
   const running: Promise<Out>[] = []
   let next: Promise<IteratorResult<In>> | null = null
   let ended = false
+  let failure: { thrown: unknown } | null = null
   for (;;) {
     if (!ended && running.length < atOnce) next ??= source.next()
     const head = running[0]
-    if (!next && !head) return
+    if (!next && !head) break
     const first = await Promise.race([
-      ...(next ? [next.then((item) => ({ item }))] : []),
+      ...(next ? [next.then((item) => ({ item }), failed)] : []),
       ...(head ? [head.then((result) => ({ result }))] : []),
     ])
     if ('result' in first) {
@@ -26,7 +27,10 @@ export async function* inOrder<In, Out>(
       yield first.result
     } else {
       next = null
-      if (first.item.done === true) {
+      if ('thrown' in first) {
+        failure = first
+        ended = true
+      } else if (first.item.done === true) {
         ended = true
       } else {
         const result = work(first.item.value)
@@ -36,4 +40,7 @@ export async function* inOrder<In, Out>(
       }
     }
   }
+  if (failure) throw failure.thrown
 }
+
+const failed = (thrown: unknown): { thrown: unknown } => ({ thrown })

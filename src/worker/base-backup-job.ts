@@ -6,7 +6,7 @@ import { formatBackupId, manifestKey, type Home } from '../box/key-names.js'
 import { formatManifest, type Manifest } from '../box/manifest.js'
 import { createPart } from '../box/part.js'
 import { restoreNote } from '../box/restore-note.js'
-import type { Catalog, ClaimedJob, StoredObject } from '../catalog/catalog.js'
+import type { BaseJob, Catalog, ClaimedJob, StoredObject } from '../catalog/catalog.js'
 import type { Settings } from '../catalog/settings.js'
 import { PostboxError } from '../errors.js'
 import type { ReplicationConnection } from '../source/replication-connection.js'
@@ -28,16 +28,19 @@ export interface WalPosition {
   stored(timeline: number, lsn: Lsn, signal: AbortSignal): Promise<void>
 }
 
-export interface BaseBackupContext {
-  source: Source
+export interface JobContext {
   catalog: Catalog
   box: Box
   grant: () => Grant
   settings: Settings
-  wal: WalPosition
   /** frames compressed at once */
   threads: number
   log: Logger
+}
+
+export interface BaseBackupContext extends JobContext {
+  source: Source
+  wal: WalPosition
 }
 
 export interface JobSignals {
@@ -52,7 +55,7 @@ const APPLICATION_NAME = 'postbox base backup'
 
 /** One backup under way: who it is. */
 interface Backup {
-  job: ClaimedJob
+  job: BaseJob
   home: Home
   backupId: string
   startedAt: Date
@@ -64,7 +67,7 @@ interface Backup {
  * that commits it. A run that ends early leaves parts that no manifest names.
  */
 export async function runBaseBackup(
-  job: ClaimedJob,
+  job: BaseJob,
   context: BaseBackupContext,
   progress: JobProgress,
   { signal, workerSignal }: JobSignals,
@@ -112,8 +115,9 @@ export async function runBaseBackup(
   }
 }
 
-async function postRestoreNote(
-  { box, catalog }: BaseBackupContext,
+/** Stores the note that says how to restore by hand; again and again, so that it is of this version. */
+export async function postRestoreNote(
+  { box, catalog }: JobContext,
   job: ClaimedJob,
   server: string,
   signal: AbortSignal,
@@ -158,13 +162,13 @@ async function copy(
 }
 
 /** The grant may allow less than what was configured, and no frame may be larger than a part. */
-function partSizes(settings: Settings, { max_part_bytes }: Grant): { partBytes: number; frameBytes: number } {
+export function partSizes(settings: Settings, { max_part_bytes }: Grant): { partBytes: number; frameBytes: number } {
   const partBytes = Math.min(settings.part_bytes, max_part_bytes)
   const frameBytes = frameBytesFor(partBytes)
   if (frameBytes !== null) return { partBytes, frameBytes }
   throw new PostboxError(
     'part_too_large',
-    `the grant allows objects of ${max_part_bytes} bytes, which is too little for a part of a base backup`,
+    `the grant allows objects of ${max_part_bytes} bytes, which is too little for a part`,
     'Sign grants with --max-part-bytes 1MiB or more.',
   )
 }

@@ -5,7 +5,7 @@ const REPORT_EVERY_MS = 2000
 /** A cancellation must be seen even when its NOTIFY was lost. */
 const CANCEL_POLL_MS = 1000
 
-export type Phase = 'waiting for the checkpoint' | 'copying' | 'waiting for WAL' | 'committing'
+export type Phase = 'waiting for the checkpoint' | 'reading definitions' | 'copying' | 'waiting for WAL' | 'committing'
 
 /** Writes how far a job is into its row, and notices that it was canceled. The caller stops it. */
 export class JobProgress {

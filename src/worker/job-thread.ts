@@ -6,6 +6,7 @@ import { asPostboxError } from '../errors.js'
 import { createLog } from '../log.js'
 import { Secret } from '../secret.js'
 import { runBaseBackup } from './base-backup-job.js'
+import { runDump } from './dump-job.js'
 import { jobCanceled } from './job-canceled.js'
 import { JobProgress } from './job-progress.js'
 import { openBox } from './open-box.js'
@@ -91,9 +92,11 @@ async function run(): Promise<void> {
   })
   const { settings, threads, job } = data
   const source = new Source(catalog, databaseUrl, sourceUrls, log)
-  const context = { source, catalog, box, grant: () => grant, settings, wal, threads, log }
+  const context = { catalog, box, grant: () => grant, settings, threads, log }
   try {
-    await runBaseBackup(job, context, progress, { signal, workerSignal })
+    const signals = { signal, workerSignal }
+    if (job.kind === 'base') await runBaseBackup(job, { ...context, source, wal }, progress, signals)
+    else await runDump(job, { ...context, databaseUrl }, progress, signals)
   } finally {
     await progress.stop()
   }

@@ -48,6 +48,8 @@ export async function findStartingPoint(
   const slotStart = segmentStart(restartLsn, segmentBytes)
   const slotPoint = { timeline, start: slotStart, stored: restartLsn, slotStart }
 
+  const hole = await firstHole(keeper, systemIdentifier, slotPoint)
+  if (hole !== null && !keeper.gaveUp) return { point: { timeline, start: hole, stored: hole, slotStart }, loss: null }
   const stored = await endOfStored(catalog, connection, { systemIdentifier, segmentBytes, timeline })
   if (stored !== null && stored.lsn >= slotStart) {
     keeper.lossReason = null
@@ -94,12 +96,36 @@ async function endOfStored(
   return null
 }
 
+/**
+ * Where WAL begins that is missing among what is stored, and that the server still has; null when there is none.
+ *
+ * What it has no more is lost, and said to be: such as when somebody's archive_command stored nothing for a while.
+ */
+async function firstHole(
+  keeper: WalKeeper,
+  systemIdentifier: string,
+  { timeline, slotStart }: StreamPoint,
+): Promise<Lsn | null> {
+  const { catalog, source } = keeper.options
+  for (const hole of await catalog.walHoles(systemIdentifier, timeline, slotStart)) {
+    const wanted = hole.timeline === timeline && hole.from >= keeper.goneBefore
+    if (wanted && (await hasWal(source.url, timeline, hole.from))) return hole.from
+    const reason = 'it was never stored, and the server no longer had it'
+    await recordGap(keeper, systemIdentifier, { ...hole, reason, runningBeginsAfter: !keeper.slotWasReady })
+  }
+  return null
+}
+
 /** Writes a loss down, once; nothing happens when nothing was stored before it. */
 export async function recordLoss(keeper: WalKeeper, systemIdentifier: string, loss: WalLoss): Promise<void> {
-  const { catalog, log } = keeper.options
-  const from = await catalog.recordGap(systemIdentifier, loss)
+  await recordGap(keeper, systemIdentifier, loss)
   keeper.lossReason = null
   keeper.gaveUp = false
+}
+
+async function recordGap(keeper: WalKeeper, systemIdentifier: string, loss: WalLoss): Promise<void> {
+  const { catalog, log } = keeper.options
+  const from = await catalog.recordGap(systemIdentifier, loss)
   if (from === null) return
   log.error(
     { from: formatLsn(from), to: formatLsn(loss.to), timeline: loss.timeline, reason: loss.reason },

@@ -23,6 +23,8 @@ const SEGMENT_MEMORY_BYTES = 48 * 1024 * 1024
 const POSTED_AT_ONCE = 4
 
 const AT_RISK_EVERY_MS = 1000
+/** Until the next session begins no slot may keep WAL. */
+const STORED_WITHIN_MS = 5000
 
 type StoreEvent =
   Extract<WalEvent, { kind: 'timeline_end' }> | { kind: 'stored'; stored: StoredSegment; ownOnly: boolean }
@@ -125,17 +127,19 @@ export class WalSession {
     }, AT_RISK_EVERY_MS)
     const tails = this.#tailPoster(stream, durable, chain)
     const ending = new AbortController()
+    const storing = new AbortController()
     const posting = tails.run(AbortSignal.any([signal, ending.signal]))
     // The keeper begins again with both, so that one never goes on without the other.
     posting.catch((thrown: unknown) => {
       this.connection.close(asPostboxError(thrown))
     })
     try {
-      const stored = inOrder(this.#events(stream, point), atOnce + POSTED_AT_ONCE, (event) => {
-        const storing = this.#store(event, buffers, chain, signal)
+      const until = AbortSignal.any([signal, storing.signal])
+      const stored = inOrder(this.#events(stream, point, storing), atOnce + POSTED_AT_ONCE, (event) => {
+        const result = this.#store(event, buffers, chain, until)
         // It is known now what the next segment follows.
         tails.wake()
-        return storing
+        return result
       })
       return await this.#follow(stored, stream, durable, point)
     } finally {
@@ -143,6 +147,7 @@ export class WalSession {
       clearInterval(looking)
       this.keeper.waiting = stream.waiting()
       ending.abort()
+      storing.abort()
       await posting.catch(() => undefined)
     }
   }
@@ -228,11 +233,18 @@ export class WalSession {
     })
   }
 
-  /** The stream's events; when WAL from before the slot is gone, the next session does not ask for it again. */
-  async *#events(stream: WalStream, point: StreamPoint): AsyncGenerator<WalEvent> {
+  /**
+   * The stream's events; when WAL from before the slot is gone, the next session does not ask for it again.
+   *
+   * What has come is still stored when the stream breaks, as the server may not have it any more; `storing` ends that.
+   */
+  async *#events(stream: WalStream, point: StreamPoint, storing: AbortController): AsyncGenerator<WalEvent> {
     try {
       yield* stream.read()
     } catch (thrown) {
+      setTimeout(() => {
+        storing.abort(thrown)
+      }, STORED_WITHIN_MS).unref()
       const behind = point.start < point.slotStart
       if (behind && asPostboxError(thrown).code === 'slot_invalid') this.keeper.goneBefore = point.slotStart
       throw thrown

@@ -3,6 +3,7 @@ import { parseArgs } from 'node:util'
 import { benchArchive } from './archive.js'
 import { benchBase } from './base.js'
 import { benchContention } from './contention.js'
+import { benchDump } from './dump.js'
 import { benchReplay } from './replay.js'
 import { benchSync } from './sync.js'
 import { benchWal } from './wal.js'
@@ -19,6 +20,7 @@ const benches: Record<string, (options: BenchOptions) => Promise<BenchResult>> =
   wal: benchWal,
   sync: benchSync,
   contention: benchContention,
+  dump: benchDump,
   replay: benchReplay,
 }
 

@@ -1,5 +1,5 @@
 import { expect } from 'vitest'
-import { BackedUpServer } from '../sandbox/backed-up-server.js'
+import { BackedUpServer, type BackedUpOptions } from '../sandbox/backed-up-server.js'
 import type { StartOptions } from '../sandbox/postgres.js'
 import { until } from '../sandbox/until.js'
 import { writeSegments } from './observe.js'
@@ -18,8 +18,10 @@ export class GapWatch {
   static async start(
     settings: Record<string, string> = {},
     version: NonNullable<StartOptions['version']> = 18,
+    more: BackedUpOptions = {},
   ): Promise<GapWatch> {
     const server = await BackedUpServer.start({
+      ...more,
       version,
       initdb: ['--wal-segsize=1'],
       settings: { min_wal_size: '2MB', max_wal_size: '4MB', wal_keep_size: '0', ...settings },

@@ -1,10 +1,14 @@
+import { join } from 'node:path'
 import type { Client } from 'pg'
 import { afterEach, describe, expect, test } from 'vitest'
+import { ArchivingServer } from '../sandbox/archiving.js'
 import { postgresVersions } from '../sandbox/postgres.js'
+import { Restores } from '../sandbox/restored.js'
 import { until } from '../sandbox/until.js'
 import { disagreements } from './agreement.js'
+import { gapsAndWindows } from './exact-windows.js'
 import { GapWatch } from './gap-watch.js'
-import { checkBecomes, checkOf, writeSegments } from './observe.js'
+import { checkBecomes, checkOf, recordAllWal, writeSegments } from './observe.js'
 import { showLogOfFailures } from './show-log.js'
 
 let watch: GapWatch
@@ -27,6 +31,32 @@ async function listen(): Promise<(string | undefined)[]> {
   return heard
 }
 
+/** Gaps and windows are those of the bucket, to the byte. */
+async function windowsAreExact(): Promise<void> {
+  await recordAllWal(watch.server)
+  const { said, stored } = await gapsAndWindows(watch.server)
+  expect(said).toEqual(stored)
+}
+
+/** What can be restored to, can; what lies in the gap, cannot. */
+async function restoresAsTheWindowsSay(before: string, within: string, after: string): Promise<void> {
+  const restores = new Restores(watch.server.s3, 'backups')
+  const target = (at: string) => ['--target', `time=${at.replace(' ', 'T').replace(/\+00$/, 'Z')}`]
+  try {
+    for (const [at, moments] of [
+      [before, 0],
+      [after, 2],
+    ] as const) {
+      const restored = await restores.recover(target(at))
+      expect(await restored.query('select from moment where n = 3')).toHaveLength(moments)
+    }
+    const { code } = await restores.attempt(target(within))
+    expect(code).toBe(1)
+  } finally {
+    await restores.remove()
+  }
+}
+
 describe.each(postgresVersions)('a slot lost to max_slot_wal_keep_size on Postgres %i', (version) => {
   test('leaves a row, a notification, a critical check and a base backup that closes it', async () => {
     watch = await GapWatch.start({ max_slot_wal_keep_size: '4MB' }, version)
@@ -37,9 +67,11 @@ describe.each(postgresVersions)('a slot lost to max_slot_wal_keep_size on Postgr
 
     const up = watch.server.s3.fail({ times: Infinity, fault: { kind: 'down' } })
     await writeSegments(watch.server, 1)
-    const within = await watch.moment()
     // It must not make the next slot before the limit is off: that would be lost as well, and the gap grow.
     process.kill(watch.server.worker.pid, 'SIGSTOP')
+    // What has come to the worker it still stores; this is more than it and the network hold.
+    await writeSegments(watch.server, 30)
+    const within = await watch.moment()
     await watch.loseSlot()
     await watch.server.postgres.query('alter system set max_slot_wal_keep_size = -1')
     await watch.server.postgres.query('select pg_reload_conf()')
@@ -71,6 +103,8 @@ describe.each(postgresVersions)('a slot lost to max_slot_wal_keep_size on Postgr
     const windows = await watch.server.postgres.query('select from backup.recovery_windows')
     expect(windows).toHaveLength(2)
     expect(await watch.gaps()).toEqual([gap])
+    await windowsAreExact()
+    if (version === 18) await restoresAsTheWindowsSay(before, within, after)
   })
 })
 
@@ -117,6 +151,57 @@ test('a slot that was dropped leaves a gap once its WAL is gone', async () => {
   expect(await watch.firstGap()).toMatchObject({ reason: 'the replication slot postbox was not there' })
   await watch.baseAfterGap()
   expect(await checkOf(watch.server, 'wal_gap')).toMatchObject({ state: 'ok' })
+  await windowsAreExact()
+})
+
+test('WAL that was never stored, before some that was, is found by its missing rows', async () => {
+  watch = await GapWatch.start({}, 18, { workerAsSandboxUser: true })
+  const archiving = new ArchivingServer(watch.server)
+  await watch.server.backUp()
+  await watch.server.storeAllWal()
+  await watch.server.worker.stop()
+  await watch.server.postgres.query(`select pg_drop_replication_slot('postbox')`)
+  await watch.loseWal()
+  // As if somebody's archive_command had done nothing until now.
+  const name = await archiving.writeSegment()
+  expect(await archiving.call(join('pg_wal', name), archiving.aloneEnv)).toMatchObject({ code: 0 })
+  expect(await watch.gaps()).toMatchObject([{ reason: null, found_at: null }])
+  expect(await checkOf(watch.server, 'wal_gap')).toMatchObject({ state: 'crit' })
+  const heard = await listen()
+  watch.server.startWorker()
+  await watch.baseAfterGap()
+  expect(heard.filter((payload) => payload === 'gap')).toHaveLength(1)
+  expect(await watch.firstGap()).toMatchObject({
+    reason: 'it was never stored, and the server no longer had it',
+    found_at: expect.any(Date) as Date,
+  })
+  expect(await checkOf(watch.server, 'wal_gap')).toMatchObject({ state: 'ok' })
+  await windowsAreExact()
+  // It is found once.
+  await watch.server.worker.kill9()
+  watch.server.startWorker()
+  await watch.server.worker.says('streaming WAL')
+  await recordAllWal(watch.server)
+  expect([await watch.countJobs(), heard.filter((payload) => payload === 'gap')]).toEqual([2, ['gap']])
+})
+
+test('WAL that was never stored is stored late where the server still has it', async () => {
+  watch = await GapWatch.start({ min_wal_size: '64MB', max_wal_size: '64MB' }, 18, { workerAsSandboxUser: true })
+  const archiving = new ArchivingServer(watch.server)
+  await watch.server.backUp()
+  await watch.server.storeAllWal()
+  await watch.server.worker.stop()
+  await watch.server.postgres.query(`select pg_drop_replication_slot('postbox')`)
+  await writeSegments(watch.server, 4)
+  const name = await archiving.writeSegment()
+  expect(await archiving.call(join('pg_wal', name), archiving.aloneEnv)).toMatchObject({ code: 0 })
+  expect(await watch.gaps()).toHaveLength(1)
+  watch.server.startWorker()
+  await watch.server.worker.says('streaming WAL')
+  await recordAllWal(watch.server)
+  await until('the gap is filled', async () => (await watch.gaps()).length === 0)
+  expect(await watch.countJobs()).toBe(1)
+  await windowsAreExact()
 })
 
 test('a slot that was made by hand and keeps nothing leaves a gap, and says so', async () => {
@@ -130,6 +215,8 @@ test('a slot that was made by hand and keeps nothing leaves a gap, and says so',
   watch.server.startWorker()
   expect(await watch.firstGap()).toMatchObject({ reason: 'the replication slot postbox kept no WAL' })
   expect(watch.server.worker.log).toContain('the slot kept no WAL and is made anew')
+  await watch.baseAfterGap()
+  await windowsAreExact()
 })
 
 test('a worker that was off while others wrote leaves no gap', async () => {
@@ -147,6 +234,7 @@ test('a worker that was off while others wrote leaves no gap', async () => {
   await until('the last commit is recorded', () => watch.canRestoreTo(at))
   expect(watch.server.worker.log).not.toContain('made the slot')
   expect(await watch.countJobs()).toBe(1)
+  await windowsAreExact()
 })
 
 test('WAL beyond wal_keep_limit is given up where the box takes nothing, and never while it takes some', async () => {
@@ -178,6 +266,7 @@ test('WAL beyond wal_keep_limit is given up where the box takes nothing, and nev
   await watch.baseAfterGap()
   expect(await checkOf(watch.server, 'wal_gap')).toMatchObject({ state: 'ok' })
   expect(await watch.gaps()).toHaveLength(1)
+  await windowsAreExact()
 })
 
 test('an idle worker never makes a gap, however little the slot may keep', async () => {

@@ -18,6 +18,22 @@ table _base_backup.manifest_key text not null
 table _base_backup.manifest_sha256 bytea not null
 table _base_backup.postgres_version_num integer not null
 table _base_backup.recorded_at timestamp with time zone not null default now()
+table _dump.dump_id text not null
+table _dump.job_id bigint not null
+table _dump.label text
+table _dump.system_identifier bigint not null
+table _dump.database_name name not null
+table _dump.snapshot_lsn pg_lsn not null
+table _dump.snapshot_at timestamp with time zone not null
+table _dump.finished_at timestamp with time zone not null default now()
+table _dump.whole boolean not null
+table _dump.masked boolean not null
+table _dump.tables integer not null
+table _dump.table_rows bigint not null
+table _dump.raw_bytes bigint not null
+table _dump.stored_bytes bigint not null
+table _dump.manifest_key text not null
+table _dump.postgres_version_num integer not null
 table _grant.grant_id bigint not null generated always as identity
 table _grant.server text not null
 table _grant.content jsonb not null
@@ -38,6 +54,13 @@ table _job.error jsonb
 table _job.created_at timestamp with time zone not null default now()
 table _job.started_at timestamp with time zone
 table _job.ended_at timestamp with time zone
+table _mask.schema_name text not null
+table _mask.table_name text not null
+table _mask.column_name text not null
+table _mask.expression text not null
+table _mask.set_by name not null
+table _mask.set_by_superuser boolean not null
+table _mask.set_at timestamp with time zone not null default now()
 table _migration.migration text not null
 table _migration.applied_at timestamp with time zone not null default now()
 table _object.key text not null
@@ -102,6 +125,22 @@ view checks.name text
 view checks.state text
 view checks.message text
 view checks.hint text
+view dumps.dump_id text
+view dumps.job_id bigint
+view dumps.label text
+view dumps.database_name name
+view dumps.snapshot_lsn pg_lsn
+view dumps.snapshot_at timestamp with time zone
+view dumps.finished_at timestamp with time zone
+view dumps.whole boolean
+view dumps.masked boolean
+view dumps.tables integer
+view dumps.table_rows bigint
+view dumps.raw_bytes bigint
+view dumps.stored_bytes bigint
+view dumps.manifest_key text
+view dumps.system_identifier bigint
+view dumps.postgres_version_num integer
 view grants.server text
 view grants.url text
 view grants.bucket text
@@ -127,6 +166,12 @@ view jobs.error_hint text
 view jobs.created_at timestamp with time zone
 view jobs.started_at timestamp with time zone
 view jobs.ended_at timestamp with time zone
+view masks.schema_name text
+view masks.table_name text
+view masks.column_name text
+view masks.expression text
+view masks.set_by name
+view masks.set_at timestamp with time zone
 view objects.key text
 view objects.kind text
 view objects.bytes bigint
@@ -180,6 +225,11 @@ constraint base_backup_lsn_order on backup._base_backup: CHECK ((start_lsn <= st
 constraint base_backup_manifest_sha256_whole on backup._base_backup: CHECK ((octet_length(manifest_sha256) = 32))
 constraint base_backup_once_per_job on backup._base_backup: UNIQUE (job_id)
 constraint base_backup_pk on backup._base_backup: PRIMARY KEY (backup_id)
+constraint dump_job_fk on backup._dump: FOREIGN KEY (job_id) REFERENCES backup._job(job_id)
+constraint dump_masked_is_not_whole on backup._dump: CHECK ((NOT (masked AND whole)))
+constraint dump_once_per_job on backup._dump: UNIQUE (job_id)
+constraint dump_pk on backup._dump: PRIMARY KEY (dump_id)
+constraint dump_sizes_true on backup._dump: CHECK (((tables >= 0) AND (table_rows >= 0) AND (raw_bytes >= 0) AND (stored_bytes >= 0)))
 constraint grant_once on backup._grant: UNIQUE (digest)
 constraint grant_pk on backup._grant: PRIMARY KEY (grant_id)
 constraint grant_time_order on backup._grant: CHECK ((issued_at < expires_at))
@@ -189,6 +239,7 @@ constraint job_error_if_failed on backup._job: CHECK (((state <> ALL (ARRAY['fai
 constraint job_error_names_itself on backup._job: CHECK (((error IS NULL) OR (error ?& ARRAY['code'::text, 'message'::text, 'hint'::text])))
 constraint job_pk on backup._job: PRIMARY KEY (job_id)
 constraint job_started_if_running on backup._job: CHECK (((state <> ALL (ARRAY['running'::backup.job_state, 'done'::backup.job_state])) OR (started_at IS NOT NULL)))
+constraint mask_pk on backup._mask: PRIMARY KEY (schema_name, table_name, column_name)
 constraint migration_pk on backup._migration: PRIMARY KEY (migration)
 constraint object_bytes_positive on backup._object: CHECK (((bytes > 0) AND (raw_bytes >= 0)))
 constraint object_job_fk on backup._object: FOREIGN KEY (job_id) REFERENCES backup._job(job_id)
@@ -214,6 +265,7 @@ index CREATE INDEX job_open_idx ON backup._job USING btree (job_id) WHERE (state
 index CREATE INDEX object_job_idx ON backup._object USING btree (job_id)
 index CREATE INDEX wal_segment_key_idx ON backup._wal_segment USING hash (key)
 
+function _access_problem(target jsonb) returns text stable
 function _at_risk() returns TABLE(durable_lsn pg_lsn, bytes_at_risk bigint, seconds_at_risk numeric, since timestamp with time zone) security definer stable
 function _canceled_error(job_id bigint) returns jsonb immutable
 function _check_backups() returns TABLE(name text, state text, message text, hint text) security definer stable
@@ -231,11 +283,19 @@ function _check_slot() returns TABLE(name text, state text, message text, hint t
 function _check_switch(setting text, value text) returns text immutable
 function _check_wal_delay() returns TABLE(name text, state text, message text, hint text) security definer stable
 function _check_worker() returns TABLE(name text, state text, message text, hint text) security definer stable
+function _choice_problem(tables regclass[], schemas text[], label text, options jsonb) returns text stable
 function _claim_job() returns TABLE(job_id bigint, kind text, target jsonb, attempt integer) security definer
+function _column(path text[]) returns TABLE(relation regclass, type_name text, not_null boolean) security definer stable
+function _column_path(name text) returns text[] immutable
 function _covers_wal(system_identifier bigint, timeline integer, from_lsn pg_lsn, to_lsn pg_lsn) returns boolean security definer stable
+function _dump_selection(target jsonb) returns TABLE(relation oid) security definer stable
+function _dump_target(tables regclass[], schemas text[], label text, options jsonb) returns jsonb stable
 function _end_canceled(job_id bigint) returns void security definer
+function _expression_problem(expression text) returns text immutable
 function _fail_job(job_id bigint, error jsonb, retry boolean) returns text security definer
+function _family(relation oid) returns TABLE(relation oid, depth integer) stable
 function _finish_base(job_id bigint, description jsonb) returns void security definer
+function _finish_dump(job_id bigint, description jsonb) returns void security definer
 function _finish_segment(lsn pg_lsn) returns boolean security definer
 function _from_hex(hex text) returns bytea immutable
 function _grant() returns jsonb security definer stable
@@ -243,18 +303,27 @@ function _grant_in_use() returns bigint security definer stable
 function _grant_moment(moment text) returns timestamp with time zone stable
 function _grant_policy(encoded text) returns jsonb stable
 function _is_cancel_requested(job_id bigint) returns boolean security definer stable
+function _is_dumped_schema(schema oid) returns boolean stable
+function _is_dumped_table(relation oid) returns boolean stable
+function _is_filtered(relation oid, reader oid) returns boolean stable
 function _is_segment(item jsonb) returns boolean immutable
 function _is_synchronous(application_name text) returns boolean security definer stable
 function _knows_segment(system_identifier bigint, timeline integer, start_lsn pg_lsn, sha256 bytea) returns boolean security definer stable
 function _knows_timeline(system_identifier bigint, timeline integer, history text) returns boolean security definer stable
 function _lock_running(job_id bigint) returns backup._job
 function _lsn_distance(upper_lsn pg_lsn, lower_lsn pg_lsn) returns double precision immutable
+function _masks() returns TABLE(relation oid, column_name text, expression text, set_by_superuser boolean) security definer stable
+function _matching(patterns text[]) returns TABLE(relation oid) security definer stable
 function _merge_range(system_identifier bigint, timeline integer, fresh backup.lsn_range, last_commit_at timestamp with time zone) returns void
 function _missing_before(system_identifier bigint, timeline integer, lsn pg_lsn) returns TABLE(on_timeline integer, from_lsn pg_lsn, to_lsn pg_lsn) stable
+function _named_table(name text) returns regclass stable
+function _option_problem(options jsonb) returns text immutable
+function _pattern_regex(pattern text) returns text immutable
 function _policy_conditions(policy jsonb) returns TABLE(operator text, name text, value text, lowest text, highest text) immutable
 function _position_by_standby() returns TABLE(standby text, durable_lsn pg_lsn, waits_since timestamp with time zone, streaming boolean) security definer stable
 function _previous_manifest(system_identifier bigint) returns bytea security definer stable
 function _previous_mark(system_identifier bigint, timeline integer, start_lsn pg_lsn, segment_bytes integer) returns text security definer stable
+function _queue_dump(tables regclass[], schemas text[], label text, options jsonb) returns bigint security definer
 function _record_gap(system_identifier bigint, timeline integer, to_lsn pg_lsn, reason text, running_begins_after boolean) returns pg_lsn security definer
 function _record_object(job_id bigint, kind text, key text, bytes bigint, raw_bytes bigint, sha256 bytea) returns void security definer
 function _record_segments(system_identifier bigint, segments jsonb) returns text security definer
@@ -267,11 +336,14 @@ function _report_source(standby text) returns void security definer
 function _rows_slot(slot text) returns text immutable
 function _segment_key(system_identifier bigint, timeline integer, start_lsn pg_lsn) returns text security definer stable
 function _segment_name(timeline integer, start_lsn pg_lsn, segment_bytes integer) returns text immutable
+function _set_mask(column_name text, expression text) returns void security definer
 function _setting_list() returns TABLE(setting text, default_value text, unit text, meaning text) immutable
 function _setting_value(setting text) returns text security definer stable
 function _shown_position() returns TABLE(timeline integer, durable_lsn pg_lsn, waits_since timestamp with time zone, streaming boolean) security definer stable
 function _start_base_after_gap(system_identifier bigint, lsn pg_lsn, reason text, running_begins_after boolean) returns void
 function _start_worker(version text) returns integer security definer
+function _try_expression(relation regclass, expression text, type_name text) returns boolean
+function _wal_holes(system_identifier bigint, timeline integer, before_lsn pg_lsn) returns TABLE(on_timeline integer, from_lsn pg_lsn, to_lsn pg_lsn) security definer stable
 function _wal_position() returns TABLE(current_lsn pg_lsn, slot_exists boolean, streaming boolean, slot_state text, safe_wal_size bigint, durable_lsn pg_lsn, kept_bytes bigint, streaming_since timestamp with time zone, idle_since timestamp with time zone, waits_since timestamp with time zone, standby text) security definer stable
 function _wal_written_at(lsn pg_lsn, current_lsn pg_lsn) returns timestamp with time zone stable
 function _worker_alive() returns boolean stable
@@ -283,7 +355,9 @@ function can_restore_to(at timestamp with time zone) returns boolean security de
 function cancel(job_id bigint) returns boolean security definer
 function configure(setting text, value text) returns void security definer
 function install_grant("grant" jsonb) returns timestamp with time zone security definer
+function mask(column_name text, expression text) returns void
 function start_base(label text DEFAULT NULL::text, checkpoint text DEFAULT 'fast'::text) returns bigint security definer
+function start_dump(tables regclass[] DEFAULT NULL::regclass[], schemas text[] DEFAULT NULL::text[], label text DEFAULT NULL::text, options jsonb DEFAULT '{}'::jsonb) returns bigint
 procedure wait(IN job_id bigint, IN timeout interval DEFAULT NULL::interval) security definer
 
 grant execute on backup._at_risk() to backup_monitor, backup_operator, backup_worker
@@ -293,10 +367,15 @@ grant execute on backup._check_slot() to backup_monitor, backup_operator, backup
 grant execute on backup._check_wal_delay() to backup_monitor, backup_operator, backup_worker
 grant execute on backup._check_worker() to backup_monitor, backup_operator, backup_worker
 grant execute on backup._claim_job() to backup_worker
+grant execute on backup._column(text[]) to backup_operator
+grant execute on backup._column_path(text) to backup_operator
 grant execute on backup._covers_wal(bigint,integer,pg_lsn,pg_lsn) to backup_worker
+grant execute on backup._dump_selection(jsonb) to backup_worker
 grant execute on backup._end_canceled(bigint) to backup_worker
+grant execute on backup._expression_problem(text) to backup_operator
 grant execute on backup._fail_job(bigint,jsonb,boolean) to backup_worker
 grant execute on backup._finish_base(bigint,jsonb) to backup_worker
+grant execute on backup._finish_dump(bigint,jsonb) to backup_worker
 grant execute on backup._finish_segment(pg_lsn) to backup_worker
 grant execute on backup._grant() to backup_worker
 grant execute on backup._grant_in_use() to backup_monitor, backup_operator, backup_worker
@@ -304,8 +383,11 @@ grant execute on backup._is_cancel_requested(bigint) to backup_worker
 grant execute on backup._is_synchronous(text) to backup_worker
 grant execute on backup._knows_segment(bigint,integer,pg_lsn,bytea) to backup_worker
 grant execute on backup._knows_timeline(bigint,integer,text) to backup_worker
+grant execute on backup._masks() to backup_worker
+grant execute on backup._matching(text[]) to backup_worker
 grant execute on backup._previous_manifest(bigint) to backup_worker
 grant execute on backup._previous_mark(bigint,integer,pg_lsn,integer) to backup_worker
+grant execute on backup._queue_dump(regclass[],text[],text,jsonb) to backup_operator
 grant execute on backup._record_gap(bigint,integer,pg_lsn,text,boolean) to backup_worker
 grant execute on backup._record_object(bigint,text,text,bigint,bigint,bytea) to backup_worker
 grant execute on backup._record_segments(bigint,jsonb) to backup_worker
@@ -317,9 +399,12 @@ grant execute on backup._report_source(text) to backup_worker
 grant execute on backup._rows_slot(text) to backup_monitor, backup_operator, backup_worker
 grant execute on backup._segment_key(bigint,integer,pg_lsn) to backup_worker
 grant execute on backup._segment_name(integer,pg_lsn,integer) to backup_monitor, backup_operator, backup_worker
+grant execute on backup._set_mask(text,text) to backup_operator
 grant execute on backup._setting_list() to backup_monitor, backup_operator, backup_worker
 grant execute on backup._setting_value(text) to backup_monitor, backup_operator, backup_worker
 grant execute on backup._start_worker(text) to backup_worker
+grant execute on backup._try_expression(regclass,text,text) to backup_operator
+grant execute on backup._wal_holes(bigint,integer,pg_lsn) to backup_worker
 grant execute on backup._wal_position() to backup_monitor, backup_operator, backup_worker
 grant execute on backup._worker_alive() to backup_monitor, backup_operator, backup_worker
 grant execute on backup._worker_lock_key() to backup_monitor, backup_operator, backup_worker
@@ -332,12 +417,16 @@ grant execute on backup.configure(text,text) to backup_operator
 grant execute on backup.install_grant(jsonb) to backup_operator, backup_worker
 grant execute on backup.lsn_multirange(backup.lsn_range) to backup_monitor, backup_operator, backup_worker
 grant execute on backup.lsn_range(pg_lsn,pg_lsn) to backup_monitor, backup_operator, backup_worker
+grant execute on backup.mask(text,text) to backup_operator
 grant execute on backup.start_base(text,text) to backup_operator
+grant execute on backup.start_dump(regclass[],text[],text,jsonb) to backup_operator
 grant execute on backup.wait(bigint,interval) to backup_monitor, backup_operator
 grant select on base_backups to backup_monitor, backup_operator, backup_worker
 grant select on checks to backup_monitor, backup_operator, backup_worker
+grant select on dumps to backup_monitor, backup_operator, backup_worker
 grant select on grants to backup_monitor, backup_operator, backup_worker
 grant select on jobs to backup_monitor, backup_operator, backup_worker
+grant select on masks to backup_monitor, backup_operator, backup_worker
 grant select on objects to backup_monitor, backup_operator, backup_worker
 grant select on recovery_windows to backup_monitor, backup_operator, backup_worker
 grant usage on schema backup to backup_monitor, backup_operator, backup_worker

@@ -3,9 +3,13 @@ import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import {
   backupManifestKey,
+  dumpManifestKey,
+  dumpPartKey,
+  dumpSqlKey,
   formatBackupId,
   historyKey,
   manifestKey,
+  parseDumpManifestKey,
   parseHistoryKey,
   parseManifestKey,
   parseSegmentKey,
@@ -17,6 +21,7 @@ import {
   sha12,
   tailKey,
 } from '../../src/box/key-names.js'
+import { DumpManifest } from '../../src/box/dump-manifest.js'
 import { Manifest } from '../../src/box/manifest.js'
 
 const page = readFileSync(new URL('../../src/box/FORMAT.md', import.meta.url), 'utf8')
@@ -32,6 +37,8 @@ const described = (key: string): string =>
     .replace(/^db1/, '<server>')
     .replace('7300000000000000001', '<system>')
     .replace(backupId, '<backup_id>')
+    .replace('dump/<backup_id>', 'dump/<dump_id>')
+    .replace('app.users/000003.000007-', '<schema>.<table>/<slice>.<n>-')
     .replace('16384/', '<oid>/')
     .replace('000007-', '<n>-')
     .replace('0000000A0000000000000003', '<segment>')
@@ -49,6 +56,11 @@ test.each([
   tailKey(home, segment, 16 * 1024 ** 2, { from: 0x3000100n, to: 0x3a0b0c0n }, hash, PREVIOUS),
   historyKey(home, 10, hash),
   restoreNoteKey('db1', hash),
+  dumpSqlKey(home, backupId, 'pre-data', 7, hash),
+  dumpSqlKey(home, backupId, 'data', 7, hash),
+  dumpSqlKey(home, backupId, 'post-data', 7, hash),
+  dumpPartKey(home, backupId, { schema: 'app', name: 'users' }, 3, 7, hash),
+  dumpManifestKey(home, backupId, hash),
 ])('the key %s is described in FORMAT.md', (key) => {
   expect(page).toContain(`| \`${described(key)}\` |`)
 })
@@ -59,6 +71,27 @@ test('every field of the manifest is described in FORMAT.md', () => {
   for (const field of [...fields, ...Object.keys(Manifest.shape.backup_manifest.shape)]) {
     expect(page).toContain(`\`${field}\``)
   }
+})
+
+test('every field of the manifest of a dump is described in FORMAT.md', () => {
+  const { chosen, tables } = DumpManifest.shape
+  const table = tables.element.shape
+  const fields = [
+    ...Object.keys(DumpManifest.shape),
+    ...Object.keys(chosen.shape).map((name) => `chosen.${name}`),
+    ...Object.keys(table).map((name) => `tables[].${name}`),
+    ...Object.keys(table.slices.element.shape).map((name) => `tables[].slices[].${name}`),
+  ]
+  const chapter = page.slice(page.indexOf('## Dumps'))
+  for (const field of fields) expect(chapter).toContain(`\`${field}\``)
+})
+
+test('names of tables have nothing in a key that a shell or a URL would take for its own, and no two share one', () => {
+  const folder = (schema: string, name: string) =>
+    dumpPartKey(home, backupId, { schema, name }, 0, 0, hash).split('/')[5]
+  expect(folder('we ird', 'a/b"é.')).toBe('we%20ird.a%2Fb%22%C3%A9%2E')
+  expect(folder('a.b', 'c')).not.toBe(folder('a', 'b.c'))
+  expect(folder('a', '%20')).not.toBe(folder('a', ' '))
 })
 
 test.each([PREVIOUS, null])('names of WAL and tails are read as they were written, after %s', (previous) => {
@@ -72,6 +105,8 @@ test.each([PREVIOUS, null])('names of WAL and tails are read as they were writte
 test('names of history files and manifests are read as they were written', () => {
   expect(parseHistoryKey(historyKey(home, 10, hash))).toEqual({ timeline: 10, sha12: sha12(hash) })
   expect(parseManifestKey(manifestKey(home, backupId, hash))).toEqual({ backupId, sha12: sha12(hash) })
+  expect(parseDumpManifestKey(dumpManifestKey(home, backupId, hash))).toEqual({ dumpId: backupId, sha12: sha12(hash) })
+  expect(parseManifestKey(dumpManifestKey(home, backupId, hash))).toBeNull()
 })
 
 test('the first segment of a timeline follows the segment in front by way of the history', () => {

@@ -57,6 +57,8 @@ describe('work in order', () => {
       yield await Promise.resolve(1)
       throw new Error('socket')
     }
-    await expect(collect(inOrder(broken(), 2, (item) => Promise.resolve(item)))).rejects.toThrow('socket')
+    const results = inOrder(broken(), 2, (item) => Promise.resolve(item))
+    expect(await results.next()).toEqual({ done: false, value: 1 })
+    await expect(results.next()).rejects.toThrow('socket')
   })
 })

@@ -14,6 +14,8 @@ interface Query {
   delimiter: string
   maxKeys: number
   encode: (text: string) => string
+  /** whether the answer says that names are encoded */
+  url: boolean
 }
 
 function readQuery(query: URLSearchParams): Query {
@@ -26,6 +28,7 @@ function readQuery(query: URLSearchParams): Query {
     prefix: query.get('prefix') ?? '',
     delimiter: query.get('delimiter') ?? '',
     maxKeys: Math.min(maxKeys, MAX_KEYS),
+    url,
     encode: url ? (text) => encodeURIComponent(text).replaceAll('%2F', '/') : escapeXml,
   }
 }
@@ -122,7 +125,8 @@ function startOf(marker: string, query: Query): string {
 
 function header(bucket: Bucket, query: Query): string {
   const delimiter = query.delimiter === '' ? '' : `<Delimiter>${query.encode(query.delimiter)}</Delimiter>`
-  return `${element('Name', bucket.name)}<Prefix>${query.encode(query.prefix)}</Prefix>${delimiter}${element('MaxKeys', query.maxKeys)}`
+  const encoding = query.url ? element('EncodingType', 'url') : ''
+  return `${element('Name', bucket.name)}${encoding}<Prefix>${query.encode(query.prefix)}</Prefix>${delimiter}${element('MaxKeys', query.maxKeys)}`
 }
 
 const foldersXml = (folders: string[], query: Query): string =>

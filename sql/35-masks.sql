@@ -1,0 +1,149 @@
+create or replace function backup._column_path(
+    -- schema.table.column
+    name text
+)
+    -- its three parts; null when it is no such name
+    returns text[]
+    language plpgsql
+    immutable
+    set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return case when cardinality(parse_ident(name)) = 3 then parse_ident(name) end;
+exception
+    when invalid_parameter_value or syntax_error or invalid_name then return null;
+end
+$$;
+
+comment on function backup._column_path(text) is 'The parts of the full name of a column.';
+
+create or replace function backup._column(
+    path text[]
+)
+    -- no row when there is no such column of a table that can be dumped. type_name: with its modifier
+    returns table (relation regclass, type_name text, not_null boolean)
+    language sql
+    stable
+    security definer
+    rows 1
+    set search_path = pg_catalog, pg_temp
+as $$
+    select c.oid::regclass, format_type(a.atttypid, a.atttypmod), a.attnotnull
+    from pg_namespace n
+    join pg_class c on c.relnamespace = n.oid and c.relname = path[2]
+    join pg_attribute a on a.attrelid = c.oid and a.attname = path[3]
+    where n.nspname = path[1] and backup._is_dumped_table(c.oid)
+      and a.attnum > 0 and not a.attisdropped and a.attgenerated = ''
+$$;
+
+comment on function backup._column(text[]) is 'A column that can be masked.';
+
+create or replace function backup.mask(
+    -- schema.table.column
+    column_name text,
+    -- SQL over the columns of its table, which masked dumps hold in place of the value; null takes the mask away
+    expression text
+)
+    returns void
+    language plpgsql
+    set search_path = pg_catalog, pg_temp
+as $$
+declare
+    masked record;
+begin
+    select * into masked from backup._column(backup._column_path(mask.column_name));
+    -- As the caller, whose rights are all that its own SQL may have.
+    if found and expression is not null
+       and backup._try_expression(masked.relation, expression, masked.type_name) and masked.not_null then
+        raise exception using
+            errcode = 'PB001', message = format('%L gives null for %s, which is not null', expression, column_name),
+            hint = 'Give a value for every row, such as coalesce(…, '''').';
+    end if;
+    perform backup._set_mask(column_name, expression);
+end
+$$;
+
+comment on function backup.mask(text, text) is
+    'Set what dumps with the option masked hold in place of a column, also in its partitions and heirs.';
+
+create or replace function backup._set_mask(
+    column_name text,
+    -- that was tried; null takes the mask away
+    expression text
+)
+    returns void
+    language plpgsql
+    security definer
+    set search_path = pg_catalog, pg_temp
+as $$
+declare
+    path text[] := backup._column_path(_set_mask.column_name);
+    problem text := backup._expression_problem(expression);
+begin
+    if expression is null then
+        -- The column may be gone.
+        delete from backup._mask m where array[m.schema_name, m.table_name, m.column_name] = path;
+    elsif problem is null then
+        insert into backup._mask (schema_name, table_name, column_name, expression, set_by, set_by_superuser)
+        select path[1], path[2], path[3], _set_mask.expression, session_user, r.rolsuper
+        from backup._column(path) join pg_roles r on r.rolname = session_user
+        on conflict on constraint mask_pk do update
+        set expression = excluded.expression, set_by = excluded.set_by, set_by_superuser = excluded.set_by_superuser,
+            set_at = now();
+    else
+        raise exception using
+            errcode = 'PB001', message = format('%L cannot be used: %s', expression, problem),
+            hint = 'Write one expression of the columns of its table.';
+    end if;
+    if not found then
+        raise exception using
+            errcode = 'PB001', message = format('there is no %s %s',
+                case when expression is null then 'mask of' else 'column that can be masked:' end, column_name),
+            hint = 'Name it as schema.table.column. Generated columns follow from the others. See backup.masks.';
+    end if;
+end
+$$;
+
+comment on function backup._set_mask(text, text) is 'Keep a mask, or take it away.';
+
+create or replace function backup._masks()
+    -- for each table that has the column, the mask that is nearest: its own, or that of what it inherits from. PB001 when
+    -- one has lost its column: what is private must not go out because a name has changed
+    returns table (relation oid, column_name text, expression text, set_by_superuser boolean)
+    language plpgsql
+    stable
+    security definer
+    set search_path = pg_catalog, pg_temp
+as $$
+declare
+    lost text := (
+        select format('%I.%I.%I', m.schema_name, m.table_name, m.column_name) from backup._mask m
+        where not exists (select from backup._column(array[m.schema_name, m.table_name, m.column_name])) limit 1);
+begin
+    if lost is not null then
+        raise exception using
+            errcode = 'PB001', message = format('the mask of %s finds no column', lost),
+            hint = 'Was it renamed or dropped? Set its mask anew, and take this one away: select backup.mask(…, null).';
+    end if;
+    return query
+    select distinct on (f.relation, m.column_name) f.relation, m.column_name, m.expression, m.set_by_superuser
+    from backup._mask m
+    cross join backup._column(array[m.schema_name, m.table_name, m.column_name]) c
+    cross join backup._family(c.relation) f
+    order by f.relation, m.column_name, f.depth, m.expression;
+end
+$$;
+
+comment on function backup._masks() is 'Every masked column of every table, as this snapshot has them.';
+
+create or replace view backup.masks as
+select m.schema_name, m.table_name, m.column_name, m.expression, m.set_by, m.set_at
+from backup._mask m;
+
+comment on view backup.masks is 'Columns in whose place masked dumps hold something else; see backup.mask().';
+comment on column backup.masks.schema_name is 'Schema of its table.';
+comment on column backup.masks.table_name is 'Its table; partitions and heirs follow it.';
+comment on column backup.masks.column_name is 'The masked column.';
+comment on column backup.masks.expression is 'SQL in place of its value.';
+comment on column backup.masks.set_by is 'Who set it.';
+comment on column backup.masks.set_at is 'When it was set.';

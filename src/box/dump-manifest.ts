@@ -1,0 +1,90 @@
+import { z } from 'zod'
+import { Lsn, parseJsonManifest, PartEntry } from './manifest.js'
+
+/** SQL that pg_dump printed; concatenated parts are one .sql.zst. */
+const Section = z.array(PartEntry)
+
+const Sha256 = z.string().regex(/^[0-9a-f]{64}$/)
+const Count = z.number().int().nonnegative()
+const Name = z.object({ schema: z.string(), name: z.string() })
+
+/** The rows of one table. */
+const DumpedTable = z.object({
+  schema: z.string(),
+  name: z.string(),
+  /** fields of a row, in order; without generated columns */
+  columns: z.array(z.string()),
+  /** those of them that hold something else than the database does */
+  masked: z.array(z.string()),
+  /** only these rows; null for all */
+  where: z.string().nullable(),
+  /** the partitioned table that the rows must go through, because its partitions may divide them otherwise elsewhere */
+  copy_into: Name.nullable(),
+  rows: Count,
+  raw_bytes: Count,
+  /** hex, of a text: the SHA-256 of each slice and a line feed */
+  sha256: Sha256,
+  /** each is a COPY of its own; its concatenated parts are one .copy.zst */
+  slices: z.array(z.object({ rows: Count, raw_bytes: Count, sha256: Sha256, parts: z.array(PartEntry) })),
+})
+
+/** The commit of a dump, format version 1. Written last; FORMAT.md explains each field. */
+export const DumpManifest = z.object({
+  postbox_manifest: z.literal(1),
+  kind: z.literal('dump'),
+  server: z.string(),
+  system_identifier: z.string().regex(/^\d+$/),
+  dump_id: z.string(),
+  label: z.string().nullable(),
+  database: z.string(),
+  /** of the rows, as COPY's option ENCODING takes it */
+  encoding: z.string(),
+  postgres_version_num: z.number().int(),
+  /** as the program says it */
+  pg_dump_version: z.string(),
+  timeline: z.number().int().positive().nullable(),
+  snapshot_lsn: Lsn,
+  snapshot_at: z.iso.datetime(),
+  /** all of the database: nothing left out, filtered or masked */
+  whole: z.boolean(),
+  masked: z.boolean(),
+  /** what was asked for */
+  chosen: z.object({
+    only: z.enum(['schema', 'data']).nullable(),
+    schemas: z.array(z.string()).nullable(),
+    tables: z.array(Name).nullable(),
+    exclude: z.array(z.string()),
+    exclude_data: z.array(z.string()),
+    row_security: z.boolean(),
+  }),
+  /** what pg_dump warned of */
+  warnings: z.array(z.string()),
+  sections: z.object({
+    /** what makes the database itself */
+    database: Section,
+    /** what drops everything that the dump holds */
+    drop: Section,
+    'pre-data': Section,
+    data: Section,
+    'post-data': Section,
+  }),
+  tables: z.array(DumpedTable),
+})
+
+export type DumpManifest = z.infer<typeof DumpManifest>
+export type DumpedTable = z.infer<typeof DumpedTable>
+
+/** The stored text of a dump's manifest: indented, so that a person with a shell can read it. */
+export function formatDumpManifest(manifest: DumpManifest): Buffer {
+  return Buffer.from(JSON.stringify(manifest, null, 1) + '\n')
+}
+
+/** Reads the stored manifest of a dump. Throws `manifest_invalid` naming `key`. */
+export function parseDumpManifest(key: string, content: Buffer): DumpManifest {
+  return parseJsonManifest(DumpManifest, key, content)
+}
+
+/** Every part of a dump. */
+export function partsOfDump({ sections, tables }: DumpManifest): PartEntry[] {
+  return [...Object.values(sections).flat(), ...tables.flatMap(({ slices }) => slices.flatMap(({ parts }) => parts))]
+}

@@ -1,0 +1,69 @@
+import { createHash } from 'node:crypto'
+import { parseManifestName, sha12 } from '../box/key-names.js'
+import { PostboxError } from '../errors.js'
+import type { Archive, StoredObject } from './archive.js'
+
+/** A folder whose manifest is there: a base backup or a dump that was finished. */
+export interface Commit<Manifest> {
+  state: 'committed'
+  manifest: Manifest
+  manifestKey: string
+  /** hex, of the manifest object */
+  manifestSha256: string
+  /** what an honest worker would not have stored: one sentence each */
+  suspicions: string[]
+}
+
+/** A folder that nothing can be restored from: never finished, or its manifest cannot be trusted. */
+export interface Broken {
+  state: 'incomplete' | 'damaged'
+  problem: string
+  suspicions: string[]
+}
+
+/**
+ * The earliest manifest right under `prefix`; null when nothing is stored there (any more).
+ *
+ * `read` throws a PostboxError for one that is not to be believed.
+ */
+export async function readCommit<Manifest>(
+  archive: Archive,
+  prefix: string,
+  read: (key: string, content: Buffer) => Manifest,
+): Promise<Commit<Manifest> | Broken | null> {
+  const candidates: { object: StoredObject; mark: string }[] = []
+  for await (const object of archive.list(`${prefix}manifest-`)) {
+    const mark = parseManifestName(object.key.slice(prefix.length))
+    if (mark !== null) candidates.push({ object, mark })
+  }
+  candidates.sort(({ object: a }, { object: b }) => {
+    return a.storedAt.getTime() - b.storedAt.getTime() || (a.key < b.key ? -1 : 1)
+  })
+  if (candidates.length === 0) return incomplete(archive, prefix)
+
+  const suspicions = candidates.flatMap(({ object }) => (object.storedOver ? [`${object.key} was stored over`] : []))
+  for (const [index, { object, mark }] of candidates.entries()) {
+    const content = await archive.read(object)
+    const sha256 = createHash('sha256').update(content).digest()
+    if (sha12(sha256) !== mark) {
+      suspicions.push(`${object.key} holds other bytes than its name says`)
+      continue
+    }
+    for (const later of candidates.slice(index + 1)) suspicions.push(`${later.object.key} is a second manifest`)
+    try {
+      const manifest = read(object.key, content)
+      const manifestSha256 = sha256.toString('hex')
+      return { state: 'committed', manifest, manifestKey: object.key, manifestSha256, suspicions }
+    } catch (thrown) {
+      if (!(thrown instanceof PostboxError)) throw thrown
+      return { state: 'damaged', problem: thrown.message, suspicions }
+    }
+  }
+  return { state: 'damaged', problem: 'no manifest of it can be trusted', suspicions }
+}
+
+async function incomplete(archive: Archive, prefix: string): Promise<Broken | null> {
+  const first = await archive.list(prefix).next()
+  if (first.done) return null
+  return { state: 'incomplete', problem: 'it has no manifest: running, or never finished', suspicions: [] }
+}

@@ -1,0 +1,144 @@
+import type { PartEntry } from '../../box/manifest.js'
+import { PostboxError } from '../../errors.js'
+import type { Secret } from '../../secret.js'
+import { sqlName } from '../../sql-text/names.js'
+import type { Archive } from '../archive.js'
+import type { LocatedPart } from '../fetch-parts.js'
+import { dropDefinitions } from './drop-definitions.js'
+import { definitionsOf, piecesOf, type Definition } from './definitions.js'
+import { loadRows, type SliceToLoad } from './load-rows.js'
+import { runContents } from './run-contents.js'
+import { runDefinitions, runSideBySide } from './run-definitions.js'
+import { setsOwner, setsPrivileges } from './statement-filter.js'
+import type { StoredDump } from './stored-dumps.js'
+import { TableChoice } from './table-choice.js'
+import { checkAbsent, checkEmpty, createDatabase, hasTable } from './target-database.js'
+import { sqlstateOf, TargetSession } from './target-session.js'
+
+export interface DumpRestore {
+  archive: Archive
+  dump: StoredDump
+  located: ReadonlyMap<string, LocatedPart>
+  database: Secret
+  /** connections at once */
+  jobs: number
+  /** null for all; as in SQL, with commas between them */
+  tables: string | null
+  what: 'all' | 'schema' | 'data'
+  create: boolean
+  clean: boolean
+  ifExists: boolean
+  owner: boolean
+  privileges: boolean
+  /** needs a superuser */
+  disableTriggers: boolean
+  signal: AbortSignal
+  onProgress: (storedBytes: number) => void
+  /** what a person should know: a sentence */
+  onNote: (note: string) => void
+}
+
+export interface RestoredDump {
+  tables: number
+  rows: number
+}
+
+/**
+ * Restores a dump into a database: definitions, rows, then what is built upon them. Row counts are compared with the
+ * manifest's as Postgres counts them.
+ *
+ * Throws `database_not_empty` before anything is done, or `restore_failed` naming what failed; then it is filled in part.
+ */
+export async function restoreDump(restore: DumpRestore): Promise<RestoredDump> {
+  const { archive, dump, jobs, database, signal } = restore
+  const { sections } = dump.manifest
+  const partsOf = (entries: readonly PartEntry[]) => entries.map(({ key }) => restore.located.get(key)!)
+  const read = async (name: keyof typeof sections) => definitionsOf(archive, partsOf(sections[name]))
+  const before = await read('pre-data')
+  const after = await read('post-data')
+  const definitions = [...before, ...after].map(({ sql }) => sql)
+  const choice = restore.tables === null ? null : new TableChoice(restore.tables, dump.manifest, definitions)
+
+  if (restore.create) await createDatabase(database, kept(await read('database'), restore), signal)
+  const sessions: TargetSession[] = []
+  try {
+    for (let n = 0; n < jobs; n += 1) sessions.push(await TargetSession.open(database, signal))
+    const first = sessions[0]!
+    if (restore.clean) {
+      const drops = (await read('drop')).filter(({ sql }) => choice === null || choice.has(sql))
+      await dropDefinitions(first, drops, restore.ifExists)
+    } else if (restore.what !== 'data') await (choice ? checkAbsent(first, choice.tables) : checkEmpty(first))
+    const wanted = await choose(first, choice, restore)
+    if (restore.what !== 'data') await runDefinitions(first, wanted(before))
+    const restored = { tables: 0, rows: 0 }
+    if (restore.what !== 'schema') {
+      Object.assign(restored, await loadAll(restore, sessions, choice, partsOf))
+      const pieces = piecesOf(archive, partsOf(sections.data))
+      await runContents(first, pieces, (sql) => choice === null || choice.has(sql))
+    }
+    if (restore.what !== 'data') await runSideBySide(sessions, wanted(after), choice ? passOver(restore) : undefined)
+    return restored
+  } catch (thrown) {
+    signal.throwIfAborted()
+    throw thrown
+  } finally {
+    await Promise.all(sessions.map((session) => session.end()))
+  }
+}
+
+/** What is left of definitions without owners and privileges, where those are not wanted. */
+function kept(definitions: readonly Definition[], { owner, privileges }: DumpRestore): Definition[] {
+  return definitions.filter(({ sql }) => (owner || !setsOwner(sql)) && (privileges || !setsPrivileges(sql)))
+}
+
+/** Which definitions are run; the rest is noted where a person would miss it. */
+async function choose(session: TargetSession, choice: TableChoice | null, restore: DumpRestore) {
+  if (choice === null) return (definitions: readonly Definition[]) => kept(definitions, restore)
+  const absent = new Set<string>()
+  for (const table of choice.needed) if (!(await hasTable(session, table))) absent.add(table)
+  return (definitions: readonly Definition[]) =>
+    kept(definitions, restore).filter(({ sql, what }) => {
+      if (!choice.has(sql)) return false
+      const lacking = choice.lacks(sql)
+      if (lacking === null || !absent.has(lacking)) return true
+      restore.onNote(`${what} is left out, because there is no table ${sqlName(lacking)}`)
+      return false
+    })
+}
+
+/** A part of a database may lack what triggers, policies and privileges of its tables need. */
+const ABSENT = /^(42704|42883|42P01|3F000)$/
+
+function passOver({ onNote }: DumpRestore) {
+  return ({ what }: Definition, thrown: unknown): boolean => {
+    const absent = thrown instanceof PostboxError && ABSENT.test(sqlstateOf(thrown) ?? '')
+    if (absent) onNote(`left out: ${thrown.message.startsWith(what) ? thrown.message : `${what}: ${thrown.message}`}`)
+    return absent
+  }
+}
+
+async function loadAll(
+  restore: DumpRestore,
+  sessions: readonly TargetSession[],
+  choice: TableChoice | null,
+  partsOf: (entries: readonly PartEntry[]) => LocatedPart[],
+): Promise<RestoredDump> {
+  const tables = restore.dump.manifest.tables.filter((table) => choice === null || choice.hasTable(table))
+  const { encoding } = restore.dump.manifest
+  const slices = tables.flatMap((table) =>
+    table.slices.map(({ rows, parts }, index): SliceToLoad => ({
+      table,
+      index,
+      rows,
+      parts: partsOf(parts),
+      encoding,
+    })),
+  )
+  const size = ({ parts }: SliceToLoad) => parts.reduce((sum, { entry }) => sum + entry.raw_bytes, 0)
+  slices.sort((a, b) => size(b) - size(a))
+  if (restore.disableTriggers) {
+    for (const session of sessions) await session.run(`set session_replication_role = replica`, 'disabling triggers')
+  }
+  await loadRows(restore.archive, sessions, slices, restore.onProgress)
+  return { tables: tables.length, rows: tables.reduce((sum, { rows }) => sum + rows, 0) }
+}

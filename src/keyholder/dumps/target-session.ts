@@ -1,0 +1,145 @@
+import type { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import pg from 'pg'
+import { from as copyFrom } from 'pg-copy-streams'
+import { endClient } from '../../catalog/end-client.js'
+import { sessionConfig } from '../../catalog/driver.js'
+import { PostboxError } from '../../errors.js'
+import type { Secret } from '../../secret.js'
+
+/** What must not depend on the settings of the role or the database. */
+const SETTINGS = {
+  client_encoding: 'UTF8',
+  client_min_messages: 'warning',
+  standard_conforming_strings: 'on',
+  check_function_bodies: 'off',
+  row_security: 'off',
+  xmloption: 'content',
+  datestyle: 'ISO, MDY',
+  intervalstyle: 'postgres',
+  statement_timeout: '0',
+  lock_timeout: '0',
+  idle_in_transaction_session_timeout: '0',
+  search_path: '',
+}
+
+/** Tried again: what was rolled back because others were in the way. */
+const DEADLOCK = '40P01'
+const TRIES = 5
+
+/** A connection to the database that a dump is restored into. Its errors name what was done. */
+export class TargetSession {
+  private constructor(readonly client: pg.Client) {}
+
+  /** Closed when `signal` is aborted. Throws `database_unavailable` or `database_refused`. */
+  static async open(url: Secret, signal: AbortSignal): Promise<TargetSession> {
+    signal.throwIfAborted()
+    const client = new pg.Client(sessionConfig(url, 'postbox restore-dump'))
+    // A lost connection is said by the next query.
+    client.on('error', () => undefined)
+    const close = () =>
+      (client as unknown as { connection: { stream: { destroy(): void } } }).connection.stream.destroy()
+    signal.addEventListener('abort', close, { once: true })
+    client.once('end', () => {
+      signal.removeEventListener('abort', close)
+    })
+    try {
+      await client.connect()
+      for (const [name, value] of Object.entries(SETTINGS)) {
+        await client.query('select pg_catalog.set_config($1, $2, false)', [name, value])
+      }
+    } catch (thrown) {
+      await endClient(client).catch(() => undefined)
+      signal.throwIfAborted()
+      throw connectionError(thrown)
+    }
+    return new TargetSession(client)
+  }
+
+  /** Runs SQL; `what` names it in an error. */
+  async run(sql: string, what: string): Promise<void> {
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        await this.client.query(sql)
+        return
+      } catch (thrown) {
+        if (sqlstateOf(thrown) === DEADLOCK && attempt < TRIES) continue
+        throw restoreError(what, thrown)
+      }
+    }
+  }
+
+  async rows<Row extends pg.QueryResultRow>(sql: string, values: unknown[] = []): Promise<Row[]> {
+    try {
+      return (await this.client.query<Row>(sql, values)).rows
+    } catch (thrown) {
+      throw restoreError('the database', thrown)
+    }
+  }
+
+  /** Sends rows to COPY … FROM STDIN, all or none. Their number, as Postgres counted them. */
+  async copy(sql: string, rows: Readable, what: string): Promise<number> {
+    const copying = this.client.query(copyFrom(sql))
+    try {
+      await pipeline(rows, copying)
+    } catch (thrown) {
+      throw restoreError(what, thrown)
+    }
+    return (copying as unknown as { rowCount: number }).rowCount
+  }
+
+  async end(): Promise<void> {
+    await endClient(this.client).catch(() => undefined)
+  }
+}
+
+/** What Postgres said, also of an error that is ours by now. */
+export function sqlstateOf(thrown: unknown): string | undefined {
+  const said = thrown instanceof PostboxError ? thrown.cause : thrown
+  return (said as { code?: string } | undefined)?.code
+}
+
+function connectionError(thrown: unknown): PostboxError {
+  const { message, code } = thrown as { message: string; code?: string }
+  const refused = /^(28|3D|42)/.test(code ?? '') || /SASL|SCRAM|password|SSL/i.test(message)
+  const what = `the database cannot be opened: ${message === '' ? (code ?? 'no answer') : message}`
+  return refused
+    ? new PostboxError('database_refused', what, 'Check user, password and database name in the URL.', {
+        cause: thrown,
+      })
+    : new PostboxError('database_unavailable', what, 'Check host and port in the URL, and that the server runs.', {
+        cause: thrown,
+      })
+}
+
+/** What Postgres said of `what`, with the line of a COPY. */
+function restoreError(what: string, thrown: unknown): PostboxError {
+  if (thrown instanceof PostboxError) return thrown
+  const { message, code = '', where, detail } = thrown as pg.DatabaseError
+  const line = where === undefined ? undefined : /^COPY .*, (line \d+)/s.exec(where)?.[1]
+  const said = [message, ...(detail === undefined ? [] : [detail])].join(': ')
+  return new PostboxError('restore_failed', `${what}${line === undefined ? '' : `, ${line}`}: ${said}`, hintFor(code), {
+    cause: thrown,
+  })
+}
+
+function hintFor(sqlstate: string): string {
+  switch (sqlstate) {
+    case '42704':
+      return 'Make what is named there first, such as the role (or leave owners out: --no-owner, --no-privileges).'
+    case '42501':
+      return 'Restore as a superuser or the owner, or leave owners out: --no-owner, --no-privileges.'
+    case '42P06':
+    case '42P07':
+    case '42710':
+    case '42723':
+      return 'It is there already: add --clean, or restore into an empty database.'
+    case '2BP01':
+      return 'Something that is not in the dump depends on it: drop that first.'
+    case '0A000':
+    case '58P01':
+      return 'The server lacks something that the dump needs, such as an extension: install it and run this again.'
+    default:
+      return 'The database is filled in part: mend the cause and run this again with --clean, or into an empty one.'
+  }
+}

@@ -1,0 +1,66 @@
+import { PostboxError } from '../errors.js'
+import type { Archive } from './archive.js'
+import { fetchParts, type LocatedPart } from './fetch-parts.js'
+import { inOrder } from './in-order.js'
+import { decompressFrame, framesOf } from './zstd.js'
+import type { Frame } from './zstd-frames.js'
+
+/** A piece of what a part holds; null once all of it was given, and its size is what the manifest says. */
+export interface Unpacked<Part> {
+  part: Part
+  raw: Buffer | null
+}
+
+export interface UnpackOptions {
+  /** requests to the archive at once */
+  fetches: number
+  /** frames that are being decompressed or wait for their turn, and the bytes that they hold */
+  frames?: number
+  rawBytes?: number
+}
+
+const FRAMES_AT_ONCE = 8
+const MAX_RAW_BYTES = 20 * 1024 * 1024
+
+/** Fetch → verify → decompress: the contents of parts in order, in one line, so that no part waits for the next. */
+export async function* unpackParts<Part extends LocatedPart>(
+  archive: Archive,
+  parts: Iterable<Part>,
+  { fetches, frames = FRAMES_AT_ONCE, rawBytes = MAX_RAW_BYTES }: UnpackOptions,
+): AsyncGenerator<Unpacked<Part>> {
+  const room = { atOnce: frames, bytes: rawBytes, bytesOf: (one: PartFrame<Part>) => one.frame?.rawBytes ?? 0 }
+  let given = 0
+  for await (const unpacked of inOrder(framesOfParts(fetchParts(archive, parts, fetches)), room, decompressOne)) {
+    given += unpacked.raw?.length ?? 0
+    if (unpacked.raw === null) {
+      checkRawBytes(unpacked.part, given)
+      given = 0
+    }
+    yield unpacked
+  }
+}
+
+/** A frame of a part, or null behind its last one. */
+interface PartFrame<Part> {
+  part: Part
+  frame: Frame | null
+}
+
+async function* framesOfParts<Part extends LocatedPart>(
+  parts: AsyncIterable<{ part: Part; stored: Buffer }>,
+): AsyncGenerator<PartFrame<Part>> {
+  for await (const { part, stored } of parts) {
+    for (const frame of framesOf(stored, part.entry.key)) yield { part, frame }
+    yield { part, frame: null }
+  }
+}
+
+async function decompressOne<Part extends LocatedPart>({ part, frame }: PartFrame<Part>): Promise<Unpacked<Part>> {
+  return { part, raw: frame && (await decompressFrame(frame, part.entry.key)) }
+}
+
+function checkRawBytes({ entry }: LocatedPart, rawBytes: number): void {
+  if (entry.raw_bytes === rawBytes) return
+  const message = `${entry.key} unpacks to ${rawBytes} bytes, and the manifest says ${entry.raw_bytes}`
+  throw new PostboxError('object_damaged', message, 'Restore another backup; see "postbox list".')
+}

@@ -1,0 +1,119 @@
+import type pg from 'pg'
+import { PostboxError } from '../errors.js'
+import type { Secret } from '../secret.js'
+import type { TableName } from './dump-table.js'
+
+/** pg_dump's own sections, what makes the database itself, and what drops everything again. */
+export type Section = 'database' | 'drop' | 'pre-data' | 'data' | 'post-data'
+
+const SECTION_ARGUMENTS: Record<Section, readonly string[]> = {
+  database: ['--section=pre-data', '--create'],
+  drop: ['--clean', '--if-exists'],
+  'pre-data': ['--section=pre-data'],
+  data: ['--section=data'],
+  'post-data': ['--section=post-data'],
+}
+
+export interface PgDumpChoice {
+  snapshot: string
+  serverMajor: number
+  /** of the database */
+  encoding: string
+  only: 'schema' | 'data' | null
+  /** null for all */
+  schemas: string[] | null
+  /** with partitioned ones; null for all */
+  tables: readonly TableName[] | null
+  /** with their definitions */
+  excluded: readonly TableName[]
+  /** whose contents are copied by ourselves, or not wanted */
+  emptied: readonly TableName[]
+  masked: boolean
+  rowSecurity: boolean
+}
+
+/** What one argument list may hold, well below Linux's 2 MiB. */
+const MAX_ARGUMENT_BYTES = 1_500_000
+/** What holds a lock that keeps pg_dump waiting may wait itself for a lock of the dump. */
+const LOCK_WAIT_MS = 60_000
+
+/** `major`: of pg_dump. Throws `dump_refused` when there are too many names. */
+export function pgDumpArguments(section: Section, choice: PgDumpChoice, major: number): string[] {
+  const { snapshot, encoding, only, schemas, tables, excluded, emptied, masked, rowSecurity } = choice
+  const args = [
+    '--no-password',
+    // Only without an encoding a database may hold what is no UTF-8.
+    `--encoding=${encoding === 'SQL_ASCII' ? encoding : 'UTF8'}`,
+    `--snapshot=${snapshot}`,
+    ...SECTION_ARGUMENTS[section],
+    `--lock-wait-timeout=${LOCK_WAIT_MS}`,
+    '--exclude-schema=backup',
+    // Without it, materialized views would be filled.
+    ...(only === 'schema' ? ['--schema-only'] : []),
+    ...(rowSecurity ? ['--enable-row-security'] : []),
+    // Nobody can tell what is in a large object; a subscription may show a password, and statistics show values.
+    ...(masked ? ['-B', '--no-subscriptions', ...(major >= 18 ? ['--no-statistics'] : [])] : []),
+    ...(schemas ?? []).map((schema) => `--schema=${quoted(schema)}`),
+    ...patterns(tables ?? []).map((pattern) => `--table=${pattern}`),
+    ...patterns(excluded).map((pattern) => `--exclude-table=${pattern}`),
+    // What we do not copy ourselves (sequences, large objects, extensions' tables) is in the section "data".
+    ...(section === 'data' ? patterns(emptied).map((pattern) => `--exclude-table-data=${pattern}`) : []),
+  ]
+  if (args.reduce((sum, arg) => sum + Buffer.byteLength(arg) + 9, 0) <= MAX_ARGUMENT_BYTES) return args
+  throw new PostboxError('dump_refused', 'there are too many tables for one dump', 'Dump schema by schema.')
+}
+
+/** In quotes nothing of a name is a pattern. */
+const quoted = (name: string): string => `"${name.replaceAll('"', '""')}"`
+
+/** pg_dump asks the server once for each pattern, so that plain names of a schema share one. */
+const NAMES_PER_PATTERN = 300
+
+function patterns(names: readonly TableName[]): string[] {
+  const isPlain = ({ schema, name }: TableName) => /^[a-z_][a-z0-9_]*$/.test(schema) && /^[a-z_][a-z0-9_]*$/.test(name)
+  const odd = names.filter((one) => !isPlain(one)).map(({ schema, name }) => `${quoted(schema)}.${quoted(name)}`)
+  const plain = Map.groupBy(names.filter(isPlain), ({ schema }) => schema)
+  const shared = [...plain].flatMap(([schema, ofSchema]) =>
+    Array.from({ length: Math.ceil(ofSchema.length / NAMES_PER_PATTERN) }, (_, at) => {
+      const run = ofSchema.slice(at * NAMES_PER_PATTERN, (at + 1) * NAMES_PER_PATTERN)
+      return `${schema}.(${run.map(({ name }) => name).join('|')})`
+    }),
+  )
+  return [...odd, ...shared]
+}
+
+/** How pg_dump reaches the server of an open session, as libpq's environment: nothing of it shows among the processes. */
+export function pgDumpConnection(
+  session: pg.Client,
+  databaseUrl: Secret,
+  applicationName: string,
+): Record<string, string> {
+  const { host, port, user, database, password } = session
+  return {
+    PGHOST: host,
+    PGPORT: String(port),
+    PGUSER: user ?? '',
+    PGDATABASE: database ?? '',
+    PGAPPNAME: applicationName,
+    ...(typeof password === 'string' && password !== '' ? { PGPASSWORD: password } : {}),
+    ...encryption(databaseUrl.reveal()),
+  }
+}
+
+/** pg takes every sslmode that encrypts for verify-full, and trusts the system's certificates. */
+function encryption(databaseUrl: string): Record<string, string> {
+  const query = new URLSearchParams(databaseUrl.split('?')[1] ?? '')
+  const files = {
+    PGSSLROOTCERT: query.get('sslrootcert'),
+    PGSSLCERT: query.get('sslcert'),
+    PGSSLKEY: query.get('sslkey'),
+  }
+  const given = Object.fromEntries(
+    Object.entries(files).filter((entry): entry is [string, string] => entry[1] !== null),
+  )
+  const mode = query.get('sslmode') ?? (query.get('ssl') === 'true' ? 'verify-full' : null)
+  if (mode === null) return given
+  if (mode === 'disable' || query.get('uselibpqcompat') === 'true') return { PGSSLMODE: mode, ...given }
+  if (mode === 'no-verify') return { PGSSLMODE: 'require', ...given }
+  return { PGSSLMODE: 'verify-full', PGSSLROOTCERT: 'system', ...given }
+}

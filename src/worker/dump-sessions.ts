@@ -1,0 +1,78 @@
+import type { Socket } from 'node:net'
+import type pg from 'pg'
+import type { Catalog } from '../catalog/catalog.js'
+import { endClient } from '../catalog/end-client.js'
+import { lockAtOnce, openDumpSession, type DumpSessionOptions } from '../source/dump-session.js'
+import type { Slice } from './dump-plan.js'
+
+/**
+ * The sessions of one dump. The first one has the snapshot and locks every table; the others take part in it.
+ *
+ * When `signal` is aborted all end at once, and their processes on the server too: the snapshot holds back vacuum.
+ */
+export class DumpSessions {
+  readonly #open: pg.Client[] = []
+  #ending: Promise<void> = Promise.resolve()
+
+  constructor(
+    readonly options: Omit<DumpSessionOptions, 'snapshot'>,
+    readonly catalog: Catalog,
+    readonly signal: AbortSignal,
+  ) {
+    signal.addEventListener('abort', this.#end, { once: true })
+  }
+
+  async open(snapshot: string | null): Promise<pg.Client> {
+    this.signal.throwIfAborted()
+    const session = await openDumpSession({ ...this.options, snapshot })
+    this.#open.push(session)
+    this.signal.throwIfAborted()
+    return session
+  }
+
+  /**
+   * Copies all slices over `connections` sessions, `first` among them. A table that others cannot lock at once is left
+   * to `first`, which has its lock.
+   */
+  async copy(
+    first: pg.Client,
+    snapshot: string,
+    slices: Slice[],
+    connections: number,
+    copySlice: (client: pg.Client, slice: Slice) => Promise<void>,
+  ): Promise<void> {
+    const left: Slice[] = []
+    const others = Array.from({ length: Math.min(connections, slices.length) - 1 }, async () => {
+      const client = await this.open(snapshot)
+      const locked = new Set<number>()
+      for (let slice = slices.shift(); slice; slice = slices.shift()) {
+        const { oid } = slice.table
+        if (!locked.has(oid) && !(await lockAtOnce(client, slice.table))) {
+          left.push(slice)
+          continue
+        }
+        locked.add(oid)
+        await copySlice(client, slice)
+      }
+    })
+    const own = async () => {
+      for (let slice = slices.shift(); slice; slice = slices.shift()) await copySlice(first, slice)
+    }
+    await Promise.all([own(), ...others])
+    for (const slice of left) await copySlice(first, slice)
+  }
+
+  /** Ends all sessions, in their own time unless the signal was aborted. */
+  async close(): Promise<void> {
+    this.signal.removeEventListener('abort', this.#end)
+    await Promise.all([this.#ending, ...this.#open.map((session) => endClient(session).catch(() => undefined))])
+  }
+
+  readonly #end = (): void => {
+    for (const session of this.#open) {
+      ;(session as unknown as { connection: { stream: Socket } }).connection.stream.destroy()
+    }
+    // A process that sends nothing for a while would not notice; nor would those of pg_dump.
+    this.#ending = this.catalog.server.endProcesses(this.options.applicationName).catch(() => undefined)
+  }
+}

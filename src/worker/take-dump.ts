@@ -1,0 +1,136 @@
+import { randomBytes } from 'node:crypto'
+import { Readable } from 'node:stream'
+import type pg from 'pg'
+import type { DumpManifest } from '../box/dump-manifest.js'
+import { formatBackupId } from '../box/key-names.js'
+import type { PartEntry } from '../box/manifest.js'
+import type { DumpJob } from '../catalog/catalog.js'
+import { readDumpChoice, type DumpChoice } from '../catalog/dump-tables.js'
+import { lockTables, readMoment, type Moment } from '../source/dump-session.js'
+import { findPgDump, startPgDump, type PgDump } from '../source/pg-dump.js'
+import { databaseStatements, dropStatements } from '../source/pg-dump-head.js'
+import { pgDumpConnection, type PgDumpChoice, type Section } from '../source/pg-dump-arguments.js'
+import { partSizes } from './base-backup-job.js'
+import { DumpCopy } from './dump-copy.js'
+import type { DumpContext } from './dump-job.js'
+import { planDump, sumUp } from './dump-plan.js'
+import type { DumpSessions } from './dump-sessions.js'
+import type { JobProgress } from './job-progress.js'
+import { PartUploader } from './part-uploader.js'
+
+/** Stores all parts of a dump, and says what the manifest is to be. */
+export async function takeDump(
+  job: DumpJob,
+  context: DumpContext,
+  progress: JobProgress,
+  sessions: DumpSessions,
+  signal: AbortSignal,
+): Promise<DumpManifest> {
+  const { settings, catalog, box, threads, log } = context
+  progress.enter('reading definitions')
+  const first = await sessions.open(null)
+  const moment = await readMoment(first)
+  const tool = await findPgDump(moment.serverMajor)
+  const choice = await readDumpChoice(first, job.target)
+  await lockTables(first, choice.tables)
+  const { system_identifier: systemIdentifier, timeline } = await catalog.walIdentity()
+  const home = { server: context.grant().server, systemIdentifier }
+  const dumpId = formatBackupId(new Date(), randomBytes(2))
+
+  progress.expect(choice.tables.reduce((sum, { bytes }) => sum + bytes, 0))
+  progress.enter('copying')
+  const onStored = async ({ sha256, ...entry }: PartEntry) => {
+    await catalog.recordObject(job.job_id, { kind: 'dump_part', ...entry, sha256: Buffer.from(sha256, 'hex') })
+    progress.add(entry.raw_bytes)
+  }
+  const uploader = new PartUploader(box, settings.upload_connections, signal)
+  const { compression_level: compressionLevel, dump_split_bytes: splitBytes } = settings
+  const { encoding } = moment
+  const options = { home, dumpId, encoding, compressionLevel, ...partSizes(settings, context.grant()), onStored }
+  const copy = new DumpCopy(options, uploader)
+  const { slices, dumped } = planDump(choice.tables, splitBytes)
+  const connections = job.target.jobs ?? (settings.dump_jobs || threads)
+  const [{ sections, warnings }] = await Promise.all([
+    storeSections(tool, job, choice, moment, first, context, copy, signal),
+    sessions.copy(first, moment.snapshot, slices, connections, (client, slice) => copy.copySlice(client, slice)),
+  ])
+  await uploader.drain()
+  for (const warning of warnings) log.warn({ dumpId }, warning)
+
+  const { only, schemas, exclude, exclude_data, masked, row_security, where, label } = job.target
+  const filtered = schemas ?? choice.only ?? [...exclude, ...exclude_data, ...Object.keys(where)].length > 0
+  return {
+    postbox_manifest: 1,
+    kind: 'dump',
+    server: home.server,
+    system_identifier: systemIdentifier,
+    dump_id: dumpId,
+    label,
+    database: moment.database,
+    encoding,
+    postgres_version_num: moment.versionNum,
+    pg_dump_version: tool.version,
+    timeline,
+    snapshot_lsn: moment.lsn,
+    snapshot_at: moment.at,
+    whole: !(filtered || only !== null || masked || row_security),
+    masked,
+    chosen: { only, schemas, tables: choice.only, exclude, exclude_data, row_security },
+    warnings,
+    sections,
+    tables: dumped.map(sumUp),
+  }
+}
+
+/** Where only the beginning of what pg_dump prints is wanted. */
+const HEADS: Partial<Record<Section, (text: Readable) => Promise<Buffer>>> = {
+  database: databaseStatements,
+  drop: dropStatements,
+}
+
+/** What pg_dump prints, section by section. The snapshot lasts as long as `first` does. */
+async function storeSections(
+  tool: PgDump,
+  { target, job_id }: DumpJob,
+  { tables, only: named, excluded, emptied }: DumpChoice,
+  { snapshot, encoding, serverMajor }: Moment,
+  first: pg.Client,
+  { databaseUrl }: DumpContext,
+  copy: DumpCopy,
+  signal: AbortSignal,
+): Promise<{ sections: DumpManifest['sections']; warnings: string[] }> {
+  const { only, schemas, masked, row_security: rowSecurity } = target
+  const connection = pgDumpConnection(first, databaseUrl, `postbox dump ${job_id}`)
+  const choice: PgDumpChoice = {
+    snapshot,
+    serverMajor,
+    encoding,
+    only,
+    schemas,
+    tables: named,
+    excluded,
+    emptied: [...emptied, ...tables],
+    masked,
+    rowSecurity,
+  }
+  const wanted: Record<'all' | 'schema' | 'data', readonly Section[]> = {
+    all: ['database', 'drop', 'pre-data', 'data', 'post-data'],
+    schema: ['database', 'drop', 'pre-data', 'post-data'],
+    data: ['data'],
+  }
+  const sections: DumpManifest['sections'] = { database: [], drop: [], 'pre-data': [], data: [], 'post-data': [] }
+  const warnings = new Set<string>()
+  for (const section of wanted[only ?? 'all']) {
+    const enough = new AbortController()
+    const { stdout, ended } = startPgDump(tool, section, choice, connection, AbortSignal.any([signal, enough.signal]))
+    const head = HEADS[section]?.(stdout).catch(async (thrown: unknown) => {
+      // That pg_dump failed is why its text cannot be read.
+      await ended
+      throw thrown
+    })
+    sections[section] = await copy.storeSection(section, head ? Readable.from([await head]) : stdout)
+    if (head && !stdout.readableEnded) enough.abort()
+    else for (const warning of await ended) warnings.add(warning)
+  }
+  return { sections, warnings: [...warnings] }
+}

@@ -1,0 +1,116 @@
+import { beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { postgresVersions } from '../sandbox/postgres.js'
+import { installedServer } from './installed-server.js'
+
+const refusals: [what: string, column: string, expression: string, reason: RegExp][] = [
+  ['a column without its schema', 'users.email', `'x'`, /no column/],
+  ['a column that is not there', 'app.users.mail', `'x'`, /no column/],
+  ['a generated column', 'app.users.twice', '1', /no column/],
+  ['a column of a view', 'app.adults.email', `'x'`, /no column/],
+  ['a column of our own', 'backup._job.phase', `'x'`, /no column/],
+  ['a name that is none', 'app.', `'x'`, /no column/],
+  ['nothing', 'app.users.email', ' ', /it is empty/],
+  ['a null for a column that is not null', 'app.users.email', 'null', /gives null/],
+  ['a null in one row', 'app.users.email', 'age::text', /gives null/],
+  ['a value of another type', 'app.users.born', `'x'`, /invalid input syntax for type date/],
+  ['an unknown column', 'app.users.email', 'name', /does not exist/],
+  ['an unknown function', 'app.users.email', 'hide(email)', /does not exist/],
+  ['what fails for a row', 'app.users.age', '1 / (age - 30)', /division by zero/],
+  ['a sum of all rows', 'app.users.email', 'max(email)', /aggregate/],
+  ['a number of the row', 'app.users.age', 'row_number() over ()', /window/],
+  ['many rows', 'app.users.age', 'generate_series(1, 2)', /set-returning/],
+  ['a second statement', 'app.users.email', `'x'; drop table app.users`, /semicolon/],
+  ['the end of the query', 'app.users.email', `'x') from app.users where (true`, /parentheses/],
+  ['a comment', 'app.users.email', `'x' --`, /comment/],
+  ['an open string', 'app.users.email', `'x`, /quote is open/],
+  ['an open name', 'app.users.email', `"email`, /quote is open/],
+  ['an open parenthesis', 'app.users.email', `(('x')`, /parentheses/],
+  ['a string with escapes', 'app.users.email', `E'a'\n'\\' || '; drop table app.users; --'`, /escapes/],
+  ['a string in dollars', 'app.users.email', `$$x$$`, /dollar/],
+]
+
+describe.each(postgresVersions)('masks on Postgres %i', (version) => {
+  const catalog = installedServer(version)
+  const mask = (column: string, expression: string | null, user = 'olga') =>
+    catalog.rows('select backup.mask($1, $2)', [column, expression], user)
+  const masks = () => catalog.rows('select column_name, expression, set_by from backup.masks order by 1', [], 'mona')
+  const resolved = () =>
+    catalog.rows(`select relation::regclass::text as table, column_name, expression from backup._masks() order by 1, 2`)
+
+  beforeAll(async () => {
+    await catalog.rows(`create schema app;
+      create table app.users (id int primary key, age int, email varchar(30) not null, born date, twice int generated always as (age * 2) stored);
+      insert into app.users values (1, 30, 'a@example.org', null), (2, null, 'b@example.org', null);
+      create view app.adults as select * from app.users;
+      create table app.log (at date, "who) is" text) partition by range (at);
+      create table app.log_2026 partition of app.log for values from ('2026-01-01') to ('2027-01-01');
+      create table app.heir () inherits (app.users);
+      grant usage on schema app to olga; grant select on all tables in schema app to olga`)
+  })
+  beforeEach(async () => {
+    await catalog.rows('delete from backup._mask')
+  })
+
+  test.each(refusals)('%s is refused when it is set', async (_what, column, expression, reason) => {
+    const { code, message, hint } = await catalog.error('select backup.mask($1, $2)', [column, expression], 'olga')
+    expect({ code, message }).toEqual({ code: 'PB001', message: expect.stringMatching(reason) as string })
+    expect(hint).toBeTruthy()
+    // Nor does who leaves the trial out get further than a text that is one expression.
+    if (/semicolon|parentheses|comment|quote|escapes|dollar/.test(message)) {
+      const again = await catalog.error('select backup._set_mask($1, $2)', [column, expression], 'olga')
+      expect(again).toMatchObject({ code: 'PB001', message })
+    }
+    expect(await masks()).toEqual([])
+  })
+
+  test.each([
+    `'x' || id || '@example.org'`,
+    `case when age > 18 then 'it''s; --' else '(' end`,
+    `regexp_replace(email, '(.*)@', 'x@')`,
+    `coalesce((select 'a' where users.id = 1), 'b')`,
+    `left(md5("email"), 30)`,
+    `U&'d\\0061t' || ''`,
+    `to_char(date'2026-01-01', 'YYYY')`,
+  ])('%s can be set, changed and taken away', async (expression) => {
+    await mask('app.users.email', `'other'`)
+    await mask('app.users.email', expression)
+    expect(await masks()).toEqual([{ column_name: 'email', expression, set_by: 'olga' }])
+    await mask('app.users.email', null)
+    expect(await masks()).toEqual([])
+    expect(await catalog.error('select backup.mask($1, null)', ['app.users.email'], 'olga')).toMatchObject({
+      code: 'PB001',
+    })
+  })
+
+  test('a mask is tried with the rights of who sets it', async () => {
+    await catalog.rows('revoke select on app.users from olga')
+    const error = await catalog.error(`select backup.mask('app.users.email', $$'x'$$)`, [], 'olga')
+    expect(error).toMatchObject({ code: 'PB001', message: expect.stringMatching(/permission denied/) as string })
+    await catalog.rows('grant select on app.users to olga')
+  })
+
+  test('a mask holds for partitions and heirs, where none of their own is set', async () => {
+    await mask('app.users.email', `'parent'`)
+    await mask('app.log."who) is"', 'null')
+    await mask('app.heir.email', `'own'`, 'postgres')
+    const all = [
+      { table: 'app.heir', column_name: 'email', expression: `'own'` },
+      { table: 'app.log', column_name: 'who) is', expression: 'null' },
+      { table: 'app.log_2026', column_name: 'who) is', expression: 'null' },
+      { table: 'app.users', column_name: 'email', expression: `'parent'` },
+    ]
+    expect(await resolved()).toEqual(all)
+  })
+
+  test('a mask whose column has got another name ends masked dumps, and can still be taken away', async () => {
+    await mask('app.users.born', 'null')
+    await catalog.rows('alter table app.users rename column born to birthday')
+    expect(await catalog.error('select * from backup._masks()', [], 'walt')).toMatchObject({
+      code: 'PB001',
+      message: 'the mask of app.users.born finds no column',
+    })
+    await mask('app.users.born', null)
+    expect(await resolved()).toEqual([])
+    await catalog.rows('alter table app.users rename column birthday to born')
+  })
+})
