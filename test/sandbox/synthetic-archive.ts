@@ -28,6 +28,7 @@ export interface SyntheticBackup {
   stop: string
   /** SHA-256 of the manifest before it */
   previous?: string | null
+  parent?: string | null
   label?: string
 }
 
@@ -38,6 +39,8 @@ export type Given = Partial<Version> & { previous?: Previous }
 export class SyntheticArchive {
   readonly home
   readonly segmentBytes = MB
+  /** when what is stored next is stored */
+  clock = (): Date => new Date()
 
   constructor(
     readonly bucket: Bucket,
@@ -67,7 +70,7 @@ export class SyntheticArchive {
       stopped_at: backup.stoppedAt,
       backup_label: '',
       tablespace_map: null,
-      parent: null,
+      parent: backup.parent ?? null,
       archives: [{ tablespace: 'base', location: null, parts: [part] }],
       backup_manifest: this.#put(Buffer.from('{}'), (stored) => backupManifestKey(this.home, backupId, stored)),
       previous_manifest_sha256: backup.previous ?? null,
@@ -80,7 +83,7 @@ export class SyntheticArchive {
   putManifest(manifest: Manifest, given: Partial<Version> = {}): { key: string; sha256: string } {
     const json = formatManifest(manifest)
     const key = manifestKey(this.home, manifest.backup_id, sha256(json))
-    this.bucket.put(key, json, given)
+    this.bucket.put(key, json, { storedAt: this.clock(), ...given })
     return { key, sha256: sha256(json).toString('hex') }
   }
 
@@ -90,7 +93,7 @@ export class SyntheticArchive {
     const raw = this.#raw(timeline, start, commits)
     const { previous = null, ...version } = given
     const key = segmentKey(this.home, { timeline, start }, MB, sha256(raw), previous)
-    this.bucket.put(key, zstdCompressSync(raw), version)
+    this.bucket.put(key, zstdCompressSync(raw), { storedAt: this.clock(), ...version })
     return key
   }
 
@@ -108,7 +111,7 @@ export class SyntheticArchive {
   tail(timeline: number, start: Lsn, bytes: Buffer, offset = 0, { previous = null, ...given }: Given = {}): string {
     const range = { from: start + BigInt(offset), to: start + BigInt(bytes.length) }
     const key = tailKey(this.home, { timeline, start }, MB, range, sha256(bytes), previous)
-    this.bucket.put(key, zstdCompressSync(bytes.subarray(offset)), given)
+    this.bucket.put(key, zstdCompressSync(bytes.subarray(offset)), { storedAt: this.clock(), ...given })
     return key
   }
 
@@ -121,7 +124,7 @@ export class SyntheticArchive {
   history(timeline: number, switches: readonly [timeline: number, lsn: string][]): string {
     const raw = Buffer.from(switches.map(([from, lsn]) => `${from}\t${lsn}\tno recovery target specified\n`).join('\n'))
     const key = historyKey(this.home, timeline, sha256(raw))
-    this.bucket.put(key, raw)
+    this.bucket.put(key, raw, { storedAt: this.clock() })
     return key
   }
 
@@ -143,7 +146,7 @@ export class SyntheticArchive {
   #put(raw: Buffer, key: (stored: Buffer) => string) {
     const stored = zstdCompressSync(raw)
     const name = key(sha256(stored))
-    this.bucket.put(name, stored)
+    this.bucket.put(name, stored, { storedAt: this.clock() })
     return { key: name, bytes: stored.length, sha256: sha256(stored).toString('hex'), raw_bytes: raw.length }
   }
 }

@@ -16,6 +16,8 @@ export interface StoredFolder {
   kind: 'base' | 'dump'
   home: Home
   id: string
+  /** whether there is a manifest that can be believed */
+  committed: boolean
   /**
    * good: it can be restored. unusable: committed, but something is missing. suspicious: no honest worker leaves it like
    * that. incomplete: it has no manifest
@@ -52,6 +54,9 @@ export async function readFolders(archive: Archive, home: Home): Promise<StoredF
   for await (const folder of inOrder(ids, { atOnce: READ_AT_ONCE }, read)) if (folder) folders.push(folder)
   return folders
 }
+
+/** Names a folder among all lives of a server: whoever has a grant can store the same id under another life. */
+export const uidOf = ({ home, id }: Pick<StoredFolder, 'home' | 'id'>): string => `${home.systemIdentifier}/${id}`
 
 export function prefixOf({ kind, home, id }: Pick<StoredFolder, 'kind' | 'home' | 'id'>): string {
   return kind === 'base' ? backupPrefix(home, id) : dumpPrefix(home, id)
@@ -91,6 +96,7 @@ async function readFolder(
     kind,
     home,
     id,
+    committed: read !== null,
     state: 'incomplete',
     problems: [],
     storedAt: new Date(Math.max(...times)),

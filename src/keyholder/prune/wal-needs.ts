@@ -4,15 +4,15 @@ import { findWay } from '../wal-chain.js'
 import type { Decision } from './decisions.js'
 import { momentOf } from './point-in-time.js'
 import type { StoredFolder } from './stored-folder.js'
-import type { Stretch, WalSurvey } from './wal-survey.js'
+import type { Stretch, Survey } from './survey.js'
 
 /** WAL is left alone for so long after it was stored: a backup that begins just now may need it. */
-const SETTLED_MS = 86_400_000
+export const SETTLED_MS = 86_400_000
 /** A backup's WAL begins before its first object is stored, by a checkpoint that may be spread over hours. */
 const BEFORE_BACKUP_MS = 2 * 86_400_000
 
 export interface WalQuestion {
-  survey: WalSurvey
+  survey: Survey
   /** of the base backups of this life */
   decisions: readonly Decision[]
   now: Date
@@ -21,8 +21,6 @@ export interface WalQuestion {
   incompleteAfterSeconds: number
   /** whether another life of the server has a good backup that stays */
   goesOnElsewhere: boolean
-  /** when anything of this life's backups and WAL was last stored */
-  lastStoredAt: Date | null
 }
 
 /** Which WAL of one life of a server is no longer needed, and why. */
@@ -50,10 +48,15 @@ export class WalNeeds {
     this.#oldest = placed.reduce<Lsn | null>((least, one) => lesser(least, startOf(one)), null)
     this.isSpent = kept.length === 0 && this.#isOver()
     for (const folder of placed) this.#add(folder)
-    if (question.survey.unknown.length > 0 && placed.length > 0) {
-      const timelines = question.survey.unknown.join(', ')
+    if (question.survey.unknownTimelines.length > 0 && placed.length > 0) {
+      const timelines = question.survey.unknownTimelines.join(', ')
       this.notes.push(`the origin of timeline ${timelines} cannot be told: WAL goes in front of the oldest backup only`)
     }
+  }
+
+  /** What stays, stretch by stretch. */
+  get stretches(): readonly Stretch[] {
+    return this.#stretches
   }
 
   /** Why a segment that was stored then can go, with its tails; null when it stays. */
@@ -63,7 +66,7 @@ export class WalNeeds {
     if (this.isSpent) return 'no backup of this life of the server is kept'
     if (this.#oldest === null || age < SETTLED_MS || storedAt.getTime() >= this.#writingSince) return null
     if (start < this.#oldest) return 'in front of the oldest kept backup'
-    if (survey.unknown.length > 0) return null
+    if (survey.unknownTimelines.length > 0) return null
     const own = this.#stretches.filter((one) => one.timeline === timeline)
     if (own.some(({ from, to }) => from <= start && (to === null || start < to))) return null
     if (own.length > 0) return 'between kept backups, in front of the point-in-time window'
@@ -72,7 +75,8 @@ export class WalNeeds {
   }
 
   #isOver(): boolean {
-    const { lastStoredAt, now, incompleteAfterSeconds, goesOnElsewhere } = this.#question
+    const { survey, now, incompleteAfterSeconds, goesOnElsewhere } = this.#question
+    const { lastStoredAt } = survey
     if (!goesOnElsewhere || lastStoredAt === null) return false
     return now.getTime() - lastStoredAt.getTime() > incompleteAfterSeconds * 1000
   }
