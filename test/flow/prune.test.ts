@@ -257,6 +257,28 @@ describe('prune', () => {
     expect(await restorable()).toEqual([id])
   })
 
+  test('keeps dumps by rules of their own, each database and what is masked apart', async () => {
+    const all = await restorable()
+    const dump = (days: number, of: { database?: string; masked?: boolean } = {}) => {
+      made.clock = () => ago(days)
+      return made.dump(ago(days).toISOString(), of)
+    }
+    const shop = [5, 4, 3].map((days) => dump(days))
+    const [crm, masked] = [dump(20, { database: 'crm' }), dump(30, { masked: true })]
+    const dumps = { ...NONE, last: 1, forSeconds: 86_400 }
+    const report = await run({ backups: null, dumps })
+    expect(
+      Object.keys(actions(report))
+        .filter((id) => actions(report)[id] === 'delete')
+        .sort(),
+    ).toEqual(shop.slice(0, 2).sort())
+    expect(stored().filter((key) => /\/dump\/.*\/manifest-/.test(key))).toHaveLength(3)
+    expect(becauseOf(report, crm)).toBe('the last good one; one of the last 1')
+    expect(becauseOf(report, masked)).toContain('the last good one')
+    expect(await restorable()).toEqual(all)
+    expect(report.lives[0]!.deletions.map(({ kind }) => kind).sort()).toEqual(['manifest', 'part'])
+  })
+
   test('refuses to tell old from new when clocks differ', async () => {
     made.clock = () => ago(-1)
     const ahead = made.backup({
@@ -277,7 +299,7 @@ describe('a plan', () => {
     const before = s3.requests.length
     await run()
     const deletions = s3.requests.slice(before).filter(({ op }) => op === 'DeleteObject').length
-    const left = stored().map((key) => key.slice(made.server.length))
+    const left = withoutTimes(stored())
     expect(deletions).toBe(14)
     for (let nth = 1; nth <= deletions; nth++) {
       for (const fault of [
@@ -291,10 +313,29 @@ describe('a plan', () => {
         await allOfferedAreWhole()
         const { lives } = await run()
         expect(lives[0]!.open_plans).toHaveLength(1)
-        expect(stored().map((key) => key.slice(made.server.length))).toEqual(left)
+        expect(withoutTimes(stored())).toEqual(left)
         expect((await run()).lives[0]!.open_plans).toEqual([])
       }
     }
+  })
+
+  test('whose last deletion was one version of a manifest is finished, be it that of a suspicious backup', async () => {
+    const [first] = fill('versioned')
+    const [key] = made.bucket.keys(`${backupPrefix(made.home, first!)}manifest-`)
+    made.bucket.put(key!, Buffer.from('{}'))
+    const stop = s3.fail({
+      op: 'DeleteObject',
+      key: /manifest/,
+      nth: 2,
+      times: 99,
+      fault: { kind: 'status', status: 400 },
+    })
+    await expect(run({ backups: { ...LAST_2.backups!, last: 3 } }, true, [first!])).rejects.toThrow()
+    stop()
+    expect(made.bucket.versions(key!)).toHaveLength(1)
+    await run({ backups: { ...LAST_2.backups!, last: 3 } })
+    expect(stored().filter((one) => one.includes(first!))).toEqual([])
+    expect(await restorable()).toHaveLength(3)
   })
 
   test('is not followed where the rules of today keep what it says, or when it is for another server', async () => {
@@ -351,6 +392,10 @@ describe('a plan', () => {
     })
   })
 })
+
+/** Keys of a server without what differs from one to the next. */
+const withoutTimes = (keys: readonly string[]): string[] =>
+  keys.map((key) => key.slice(made.server.length).replace(/manifest-[0-9a-f]{12}\.json/, 'manifest'))
 
 /** Every backup that has a manifest has all its parts and its WAL. */
 async function allOfferedAreWhole(): Promise<void> {

@@ -31,9 +31,11 @@ export async function neededForWindow(
       return needed
     }
     const leading = await routesTo(wal, good, timeline)
-    const before = leading.findLastIndex(({ folder }) => momentOf(folder) <= since.getTime())
+    const before = leading.filter(({ folder }) => momentOf(folder) <= since.getTime())
+    const within = leading.filter(({ folder }) => momentOf(folder) > since.getTime())
     let end: Lsn = -1n
-    for (const { folder, route } of leading.slice(Math.max(0, before))) {
+    // Backwards: an older one leads further only where the newer one is another server's.
+    for (const { folder, route } of [...before.toReversed(), ...within]) {
       if (route.end <= end) continue
       needed.set(uidOf(folder), `the point-in-time window begins with it on timeline ${timeline}`)
       end = route.end
