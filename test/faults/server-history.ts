@@ -104,7 +104,7 @@ export class ServerHistory {
   #write(tails = false): void {
     this.commits.push(this.now)
     const times = [this.now.toISOString()]
-    if (tails) this.made.tails(this.#timeline, formatLsn(this.#at), [8192, 65_536], times)
+    if (tails) this.made.tails(this.#timeline, formatLsn(this.#at), [8192, 65_536], times, { previous: this.#mark })
     const key = this.made.segment(this.#timeline, formatLsn(this.#at), times, { previous: this.#mark })
     this.#mark = parseSegmentKey(key)!.sha12
     this.#at += MB
@@ -126,7 +126,7 @@ export class ServerHistory {
   /** The unfinished segment is left in the middle; the old primary may go on without knowing. */
   #promote(oldGoesOn: number): void {
     const old = { timeline: this.#timeline, at: this.#at, mark: this.#mark }
-    this.made.tails(this.#timeline, formatLsn(this.#at), [8192], [this.now.toISOString()])
+    this.made.tails(this.#timeline, formatLsn(this.#at), [8192], [this.now.toISOString()], { previous: this.#mark })
     this.#switches = [...this.#switches, [this.#timeline, formatLsn(this.#at + 8192n)]]
     this.#timeline = ++this.#highest
     const key = this.made.history(this.#timeline, this.#switches)

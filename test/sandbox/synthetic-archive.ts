@@ -133,10 +133,16 @@ export class SyntheticArchive {
    * Stores the beginning of the segment that begins at `lsn` as tails that end at these offsets, and no more of it.
    * Returns their keys.
    */
-  tails(timeline: number, lsn: string, ends: readonly number[], commits: readonly string[] = []): string[] {
+  tails(
+    timeline: number,
+    lsn: string,
+    ends: readonly number[],
+    commits: readonly string[] = [],
+    given: Given = {},
+  ): string[] {
     const start = segmentStart(parseLsn(lsn), MB)
     const raw = this.#raw(timeline, start, commits)
-    return ends.map((end, index) => this.tail(timeline, start, raw.subarray(0, end), ends[index - 1]))
+    return ends.map((end, index) => this.tail(timeline, start, raw.subarray(0, end), ends[index - 1], given))
   }
 
   /** Stores the end of the first bytes of the segment that begins at `start`, from an offset on. Returns the key. */

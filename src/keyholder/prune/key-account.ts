@@ -7,6 +7,7 @@ import {
   timelinePrefix,
   walPrefix,
   type Home,
+  type Previous,
 } from '../../box/key-names.js'
 import { formatTimeline } from '../../wal/segment.js'
 import { kindOfKey } from '../verify/key-kind.js'
@@ -14,7 +15,7 @@ import { kindOfKey } from '../verify/key-kind.js'
 /** What a key of one life is, where its whole name is one that Postbox gives. */
 export type Account =
   | { kind: 'segment'; timeline: number; name: string; mark: string }
-  | { kind: 'tail'; timeline: number; name: string; mark: string; to: bigint }
+  | { kind: 'tail'; timeline: number; name: string; mark: string; previous: Previous; to: bigint }
   | { kind: 'history'; timeline: number }
   | { kind: 'base' | 'dump'; id: string; isManifest: boolean }
 
@@ -29,13 +30,13 @@ export function accountOf(home: Home, key: string): Account | null {
   }
   const named = kind === 'segment' ? parseSegmentKey(key) : kind === 'tail' ? parseTailKey(key) : null
   if (named) {
-    const { name, sha12: mark } = named
+    const { name, previous, sha12: mark } = named
     const timeline = Number.parseInt(name.slice(0, 8), 16)
     if (kind === 'segment' && key.startsWith(`${timelinePrefix(home, timeline)}${name}-`)) {
       return { kind, timeline, name, mark }
     }
     if (kind === 'tail' && 'to' in named && key.startsWith(tailPrefix(home, timeline, name))) {
-      return { kind, timeline, name, mark, to: named.to as bigint }
+      return { kind, timeline, name, mark, previous, to: named.to as bigint }
     }
     return null
   }

@@ -75,7 +75,7 @@ async function judged(
   const settled = left.filter(({ storedAt }) => now.getTime() - storedAt.getTime() >= SETTLED_MS)
   if (settled.length === 0 || segmentBytes === null || !only || other) return deletions
   if (now.getTime() - only.object.storedAt.getTime() < SETTLED_MS) return deletions
-  const marks = settled.map(({ stored: { key }, account: { to, mark } }) => ({ key, to, mark }))
+  const marks = settled.map(({ stored: { key }, account: { previous, to, mark } }) => ({ key, previous, to, mark }))
   const held = await heldTails(archive, only, segmentBytes, marks)
   for (const { stored, account } of settled) {
     if (held.has(stored.key))
