@@ -59,12 +59,13 @@ export function pruneCommand(): Command {
 
 const HEADINGS = ['', 'what', 'id', 'stored', 'size', 'because']
 
-function describe({ server, confirmed, lives, totals }: PruneReport): string {
+function describe({ server, confirmed, lives, notes, totals }: PruneReport): string {
   const deleted = lives.reduce((sum, { deleted_objects }) => sum + deleted_objects, 0)
   const bytes = lives.reduce((sum, { deleted_bytes }) => sum + deleted_bytes, 0)
   const planned = `${totals.delete_objects} objects, ${roundBytes(totals.delete_bytes)}`
   return [
     ...lives.flatMap((life) => describeLife(server, life, confirmed)),
+    ...notes,
     confirmed
       ? `deleted ${deleted} objects, ${roundBytes(bytes)}`
       : `to delete: ${planned}; to keep: ${roundBytes(totals.keep_bytes)}. Nothing was deleted: --confirm does it`,

@@ -1,4 +1,4 @@
-import { keptByRules, withParents, type Candidate, type RetentionRules } from './retention.js'
+import { keptByRules, NEWEST, withParents, type Candidate, type RetentionRules } from './retention.js'
 import { uidOf, type StoredFolder } from './stored-folder.js'
 
 /** What becomes of one backup or dump. */
@@ -46,7 +46,11 @@ export function decide(
       // What cannot be used takes nobody's place, and goes when it would go if it could be used.
       for (const one of series.filter(({ state }) => state === 'unusable').map(asCandidate)) {
         const own = keptByRules([...good, one], by, circumstances.now).get(one.id)
-        if (own) found.set(one.id, own)
+        if (own)
+          found.set(
+            one.id,
+            own.map((why) => (why === NEWEST ? 'newer than all that are good' : why)),
+          )
       }
     }
     return found
@@ -91,7 +95,7 @@ class Judge {
       return keep(['on hold', ...(this.kept.get(uid) ?? []), ...problems], state !== 'good')
     if (!committed && halfDeleted.has(uid)) return remove(['its deletion was begun by an earlier run'])
     if (state === 'incomplete') return this.#incomplete(keep, remove)
-    if (this.lastGood.has(uid)) return keep(this.kept.get(uid) ?? ['the last good one'])
+    if (this.lastGood.has(uid)) return keep(this.kept.get(uid) ?? [NEWEST])
     if (drop.has(uid)) return remove(['named by --drop', ...problems])
     if (state === 'suspicious') return keep(['suspicious', ...problems, 'deleted by --drop alone'], true)
     if (!rules) return keep(['no rule for it is set'], state !== 'good')

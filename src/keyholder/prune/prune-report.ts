@@ -9,6 +9,7 @@ export interface PruneReport {
   decided_at: string
   confirmed: boolean
   lives: LifeReport[]
+  notes: string[]
   /** what is to be deleted, or was; and what is stored beside it, in all versions */
   totals: { delete_objects: number; delete_bytes: number; keep_bytes: number }
 }

@@ -48,6 +48,7 @@ export async function prune(archive: DeletableArchive, request: PruneRequest): P
     decided_at: now.toISOString(),
     confirmed: confirm,
     lives: [],
+    notes: unknownHolds(lives, retention),
     totals: { delete_objects: 0, delete_bytes: 0, keep_bytes: 0 },
   }
   for (const life of lives) {
@@ -77,6 +78,13 @@ function findDropped(lives: readonly Life[], server: string, drop: readonly stri
       throw new PostboxError('bad_argument', message, `Name one of them: ${found.join(', ')}.`)
     }),
   )
+}
+
+/** A hold that holds nothing is a mistake, or of something that is gone. */
+function unknownHolds(lives: readonly Life[], { backups, dumps }: Retention): string[] {
+  const ids = new Set(lives.flatMap(({ folders }) => folders.map(({ id }) => id)))
+  const held = [...(backups?.hold ?? []), ...(dumps?.hold ?? [])]
+  return held.filter((id) => !ids.has(id)).map((id) => `${id} is on hold, and is not stored`)
 }
 
 /** Of all lives, first by the rules, then with what Object Lock keeps anyway. */

@@ -42,7 +42,7 @@ const Rules = z
     years: Count.optional(),
     hold: z.array(Id).default([]),
   })
-  .refine(({ hold: _, ...rules }) => Object.keys(rules).length > 0, {
+  .refine((rules) => Object.keys(rules).some((name) => name !== 'hold'), {
     error: 'must say what to keep, as last, for, days, weeks, months or years',
   })
   .transform(

@@ -22,6 +22,9 @@ export interface Candidate {
 
 const DAY_MS = 86_400_000
 
+/** The reason for which the newest is kept, whatever the rules. */
+export const NEWEST = 'the last good one'
+
 const PERIODS = [
   { rule: 'days', name: 'day', of: (at: Date) => at.toISOString().slice(0, 10) },
   { rule: 'weeks', name: 'week', of: isoWeek },
@@ -45,7 +48,7 @@ export function keptByRules(
   const kept = new Map<string, string[]>()
   const keep = ({ id }: Candidate, why: string) => void kept.set(id, [...(kept.get(id) ?? []), why])
 
-  if (newestFirst[0]) keep(newestFirst[0], 'the last good one')
+  if (newestFirst[0]) keep(newestFirst[0], NEWEST)
   if (rules.last > 0) for (const one of newestFirst.slice(0, rules.last)) keep(one, `one of the last ${rules.last}`)
   for (const one of newestFirst) {
     const ageMs = now.getTime() - one.storedAt.getTime()

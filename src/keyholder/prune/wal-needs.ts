@@ -85,7 +85,9 @@ export class WalNeeds {
     const place = folder.place!
     const { since, survey, decisions } = this.#question
     const own = { timeline: place.timeline, from: startOf(folder) }
-    if (since !== null && momentOf(folder) < since.getTime() && !leadsIntoWindow(folder, decisions)) {
+    // Any grant can make a backup look suspicious: that must not cost the WAL of the window that begins with it.
+    const isBefore = since !== null && momentOf(folder) < since.getTime() && folder.state !== 'suspicious'
+    if (isBefore && !leadsIntoWindow(folder, decisions)) {
       const last = segmentStart(place.stopLsn - 1n, place.segmentBytes)
       this.#stretches.push({ ...own, to: last + BigInt(place.segmentBytes) })
       return
