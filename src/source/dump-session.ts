@@ -2,6 +2,7 @@ import pg from 'pg'
 import { PostboxError } from '../errors.js'
 import type { Secret } from '../secret.js'
 import type { DumpTable } from './dump-table.js'
+import { ReceiveSocket } from './receive-socket.js'
 
 export interface DumpSessionOptions {
   databaseUrl: Secret
@@ -26,10 +27,21 @@ export interface Moment {
   encoding: string
 }
 
+/** A session whose rows are read by copy-out.ts. */
+export class DumpClient extends pg.Client {
+  readonly receive: ReceiveSocket
+
+  constructor(config: pg.ClientConfig) {
+    const receive = new ReceiveSocket()
+    super({ ...config, stream: (({ ssl }: { ssl?: unknown } = {}) => receive.open({ ssl })) as never })
+    this.receive = receive
+  }
+}
+
 /** Opens a session that reads one moment. The caller ends it. */
-export async function openDumpSession(options: DumpSessionOptions): Promise<pg.Client> {
+export async function openDumpSession(options: DumpSessionOptions): Promise<DumpClient> {
   const { databaseUrl, applicationName, snapshot, rowSecurity } = options
-  const client = new pg.Client({
+  const client = new DumpClient({
     connectionString: databaseUrl.reveal(),
     application_name: applicationName,
     keepAlive: true,

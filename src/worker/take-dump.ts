@@ -10,9 +10,9 @@ import { lockTables, readMoment, type Moment } from '../source/dump-session.js'
 import { findPgDump, startPgDump, type PgDump } from '../source/pg-dump.js'
 import { databaseStatements, dropStatements } from '../source/pg-dump-head.js'
 import { pgDumpConnection, type PgDumpChoice, type Section } from '../source/pg-dump-arguments.js'
-import { partSizes } from './base-backup-job.js'
 import { DumpCopy } from './dump-copy.js'
 import type { DumpContext } from './dump-job.js'
+import { dumpMemory } from './dump-memory.js'
 import { planDump, sumUp } from './dump-plan.js'
 import type { DumpSessions } from './dump-sessions.js'
 import type { JobProgress } from './job-progress.js'
@@ -44,12 +44,13 @@ export async function takeDump(
     progress.add(entry.raw_bytes)
   }
   const uploader = new PartUploader(box, settings.upload_connections, signal)
-  const { compression_level: compressionLevel, dump_split_bytes: splitBytes } = settings
   const { encoding } = moment
-  const options = { home, dumpId, encoding, compressionLevel, ...partSizes(settings, context.grant()), onStored }
-  const copy = new DumpCopy(options, uploader)
-  const { slices, dumped } = planDump(choice.tables, splitBytes)
+  const { slices, dumped } = planDump(choice.tables, settings.dump_split_bytes)
   const connections = job.target.jobs ?? (settings.dump_jobs || threads)
+  // What pg_dump prints is a stream too.
+  const memory = dumpMemory(settings, context.grant(), Math.min(connections, slices.length) + 1, threads)
+  const options = { home, dumpId, encoding, compressionLevel: settings.compression_level, memory, threads, onStored }
+  await using copy = new DumpCopy(options, uploader)
   const [{ sections, warnings }] = await Promise.all([
     storeSections(tool, job, choice, moment, first, context, copy, signal),
     sessions.copy(first, moment.snapshot, slices, connections, (client, slice) => copy.copySlice(client, slice)),
