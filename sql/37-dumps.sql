@@ -126,7 +126,8 @@ begin
         description || jsonb_build_object('job_id', _finish_dump.job_id, 'finished_at', now())) d;
     update backup._job j
     set state = 'done', ended_at = now(), error = null, phase = null,
-        bytes_done = (description ->> 'raw_bytes')::bigint, bytes_total = (description ->> 'raw_bytes')::bigint
+        bytes_done = (description ->> 'raw_bytes')::bigint, bytes_total = (description ->> 'raw_bytes')::bigint,
+        tables = jsonb_build_object('done', description -> 'tables', 'total', description -> 'tables')
     where j.job_id = _finish_dump.job_id;
 end
 $$;

@@ -15,6 +15,7 @@ import { PartBuilder, type BuiltPart } from '../transform/part-builder.js'
 import { SharedFrames } from '../transform/shared-frames.js'
 import type { DumpMemory } from './dump-memory.js'
 import type { Slice } from './dump-plan.js'
+import type { DumpProgress } from './dump-progress.js'
 import type { PartUploader } from './part-uploader.js'
 
 export interface DumpCopyOptions {
@@ -26,6 +27,7 @@ export interface DumpCopyOptions {
   memory: DumpMemory
   /** frames compressed at once */
   threads: number
+  progress: DumpProgress
   onStored: (entry: PartEntry) => Promise<void>
 }
 
@@ -51,14 +53,15 @@ export class DumpCopy {
   }
 
   /** Copies one slice and notes it in its table. Rejects with the table's name. */
-  async copySlice(client: DumpClient, { table, dumped, index, range }: Slice): Promise<void> {
-    const { home, dumpId, encoding } = this.options
+  async copySlice(client: DumpClient, slice: Slice): Promise<void> {
+    const { home, dumpId, encoding, progress } = this.options
+    const { table, dumped, index, range } = slice
     try {
       const copy = new CopyOut(client, table, range, encoding)
-      const stored = await this.#store(copy.frames(this.#frames), (part, sha256) =>
-        dumpPartKey(home, dumpId, table, index, part, sha256),
-      )
+      const frames = progress.counted(slice, copy.frames(this.#frames))
+      const stored = await this.#store(frames, (part, sha256) => dumpPartKey(home, dumpId, table, index, part, sha256))
       dumped.slices[index] = { rows: await copy.count, ...stored }
+      progress.end(slice)
     } catch (thrown) {
       throw dumpError(`table ${table.sql}`, thrown)
     }

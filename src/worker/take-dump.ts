@@ -14,6 +14,7 @@ import { DumpCopy } from './dump-copy.js'
 import type { DumpContext } from './dump-job.js'
 import { dumpMemory } from './dump-memory.js'
 import { planDump, sumUp } from './dump-plan.js'
+import { DumpProgress } from './dump-progress.js'
 import type { DumpSessions } from './dump-sessions.js'
 import type { JobProgress } from './job-progress.js'
 import { PartUploader } from './part-uploader.js'
@@ -47,9 +48,20 @@ export async function takeDump(
   const { encoding } = moment
   const { slices, dumped } = planDump(choice.tables, settings.dump_split_bytes)
   const connections = job.target.jobs ?? (settings.dump_jobs || threads)
+  const tables = new DumpProgress(slices)
+  progress.follow(() => tables.report())
   // What pg_dump prints is a stream too.
   const memory = dumpMemory(settings, context.grant(), Math.min(connections, slices.length) + 1, threads)
-  const options = { home, dumpId, encoding, compressionLevel: settings.compression_level, memory, threads, onStored }
+  const options = {
+    home,
+    dumpId,
+    encoding,
+    compressionLevel: settings.compression_level,
+    memory,
+    threads,
+    progress: tables,
+    onStored,
+  }
   await using copy = new DumpCopy(options, uploader)
   const [{ sections, warnings }] = await Promise.all([
     storeSections(tool, job, choice, moment, first, context, copy, signal),

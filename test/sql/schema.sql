@@ -54,6 +54,7 @@ table _job.error jsonb
 table _job.created_at timestamp with time zone not null default now()
 table _job.started_at timestamp with time zone
 table _job.ended_at timestamp with time zone
+table _job.tables jsonb
 table _mask.schema_name text not null
 table _mask.table_name text not null
 table _mask.column_name text not null
@@ -166,6 +167,9 @@ view jobs.error_hint text
 view jobs.created_at timestamp with time zone
 view jobs.started_at timestamp with time zone
 view jobs.ended_at timestamp with time zone
+view jobs.tables_done integer
+view jobs.tables_total integer
+view jobs.copying jsonb
 view masks.schema_name text
 view masks.table_name text
 view masks.column_name text
@@ -331,7 +335,7 @@ function _record_timeline(system_identifier bigint, timeline integer, history te
 function _refuse_grant(reason text, server text, sqlstate_code text DEFAULT 'PB003'::text) returns void
 function _report_at_risk(from_lsn pg_lsn, since timestamp with time zone) returns void security definer
 function _report_problem(component text, problem jsonb) returns void security definer
-function _report_progress(job_id bigint, phase text, bytes_done bigint, bytes_total bigint) returns void security definer
+function _report_progress(job_id bigint, phase text, bytes_done bigint, bytes_total bigint, tables jsonb DEFAULT NULL::jsonb) returns void security definer
 function _report_source(standby text) returns void security definer
 function _rows_slot(slot text) returns text immutable
 function _segment_key(system_identifier bigint, timeline integer, start_lsn pg_lsn) returns text security definer stable
@@ -394,7 +398,7 @@ grant execute on backup._record_segments(bigint,jsonb) to backup_worker
 grant execute on backup._record_timeline(bigint,integer,text,text) to backup_worker
 grant execute on backup._report_at_risk(pg_lsn,timestamp with time zone) to backup_worker
 grant execute on backup._report_problem(text,jsonb) to backup_worker
-grant execute on backup._report_progress(bigint,text,bigint,bigint) to backup_worker
+grant execute on backup._report_progress(bigint,text,bigint,bigint,jsonb) to backup_worker
 grant execute on backup._report_source(text) to backup_worker
 grant execute on backup._rows_slot(text) to backup_monitor, backup_operator, backup_worker
 grant execute on backup._segment_key(bigint,integer,pg_lsn) to backup_worker
