@@ -3,8 +3,9 @@ import type { Settings } from '../catalog/settings.js'
 import { FRAME_BYTES, FRAME_SLACK_BYTES, frameBytesFor } from '../transform/frame-pool.js'
 import { partSizes } from './base-backup-job.js'
 
-/** What all frames of a dump take together. */
-const FRAMES_BYTES = 24 * 1024 * 1024
+/** What all parts of a dump take together, and all frames. */
+const PARTS_BYTES = 48 * 1024 * 1024
+const FRAMES_BYTES = 16 * 1024 * 1024
 /** A smaller frame or part would cost more than the memory is worth. */
 const LEAST_FRAME_BYTES = 64 * 1024
 const LEAST_PART_BYTES = 512 * 1024
@@ -19,8 +20,8 @@ export interface DumpMemory {
 }
 
 /**
- * Divides among the streams of a dump what a base backup would take for its parts: of each stream one part grows while
- * others are posted. The more streams, the smaller are parts and frames.
+ * Divides a fixed amount of memory among the streams of a dump: of each one part grows while others are posted, and one
+ * frame is filled while others are compressed. The more streams, the smaller are parts and frames.
  */
 export function dumpMemory(
   settings: Pick<Settings, 'part_bytes' | 'upload_connections'>,
@@ -29,10 +30,8 @@ export function dumpMemory(
   threads: number,
 ): DumpMemory {
   const { partBytes: wanted } = partSizes(settings, grant)
-  const { upload_connections: posted } = settings
-  const parts = streams + posted
-  const share = Math.floor((wanted * (posted + 1)) / parts)
-  const partBytes = Math.min(wanted, Math.max(share, LEAST_PART_BYTES))
+  const parts = streams + settings.upload_connections
+  const partBytes = Math.min(wanted, Math.max(Math.floor(PARTS_BYTES / parts), LEAST_PART_BYTES))
   const frames = streams + threads + 1
   const frameBytes = Math.max(Math.floor(FRAMES_BYTES / frames) - FRAME_SLACK_BYTES, LEAST_FRAME_BYTES)
   return { partBytes, parts, frameBytes: Math.min(frameBytes, FRAME_BYTES, frameBytesFor(partBytes)!), frames }

@@ -1,10 +1,11 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { BackedUpServer } from '../sandbox/backed-up-server.js'
+import type { BackedUpServer } from '../sandbox/backed-up-server.js'
 import { clientPrograms } from '../sandbox/client/programs.js'
 import { postboxOk } from '../sandbox/command.js'
 import type { Fault } from '../sandbox/s3/faults.js'
 import { disagreements } from './agreement.js'
 import { storedDumps } from './dump-agreement.js'
+import { dumpEnv, KEPT_ROWS, startDump, startDumpedServer } from './dumped-server.js'
 import { hold, type Held } from './hold.js'
 import { showLogOfFailures } from './show-log.js'
 
@@ -13,42 +14,22 @@ const PART = /\/dump\/[^/]+\/data\/public\.kept\//
 const MANIFEST = /\/dump\/[^/]+\/manifest-/
 
 let backedUp: BackedUpServer
-const env = { PATH: `${bin ?? ''}:/usr/bin:/bin` }
 
 beforeAll(async () => {
-  backedUp = await BackedUpServer.start({ initdb: ['--wal-segsize=1'], workerEnv: env })
-  const { postgres } = backedUp
-  await postgres.query('grant pg_read_all_data to postbox_worker')
-  await postgres.query(
-    `create table kept as select n, (select string_agg(md5((n * 100 + k)::text), '') from generate_series(1, 20) k) as t
-     from generate_series(1, 8000) n`,
-  )
-  await postgres.query("create table other as select 'é' as t from generate_series(1, 100)")
-  for (const [setting, value] of [
-    ['part_bytes', '1MB'],
-    ['upload_connections', '1'],
-    ['dump_split_bytes', '1MB'],
-  ]) {
-    await postgres.query('select backup.configure($1, $2)', [setting, value])
-  }
+  if (bin !== null) backedUp = await startDumpedServer(bin)
 })
 
 afterAll(async () => {
-  await backedUp.remove()
+  await backedUp?.remove()
 })
 
 showLogOfFailures(() => backedUp)
-
-async function startDump(): Promise<bigint> {
-  const [row] = await backedUp.postgres.query<{ id: string }>('select backup.start_dump() id')
-  return BigInt(row!.id)
-}
 
 async function killAt(held: Held): Promise<void> {
   await held.reached()
   await backedUp.worker.kill9()
   held.release()
-  backedUp.startWorker(env)
+  backedUp.startWorker(dumpEnv(bin!))
 }
 
 async function done(jobId: bigint, attempts: number): Promise<void> {
@@ -70,7 +51,7 @@ describe.skipIf(bin === null)('a dump', () => {
   ] as const)('whose worker is killed %s begins anew and is done', async (_, when, key) => {
     const before = storedDumps(backedUp).length
     const held = hold(backedUp.s3, when, { key })
-    const jobId = await startDump()
+    const jobId = await startDump(backedUp)
     await killAt(held)
     await done(jobId, 2)
     await agreed(before + 1)
@@ -79,7 +60,7 @@ describe.skipIf(bin === null)('a dump', () => {
   test('whose worker is killed after its manifest is stored is whole without a row, and another one has one', async () => {
     const before = storedDumps(backedUp).length
     const held = hold(backedUp.s3, 'after-store', { key: MANIFEST })
-    const jobId = await startDump()
+    const jobId = await startDump(backedUp)
     await killAt(held)
     await done(jobId, 2)
     await agreed(before + 2)
@@ -87,8 +68,7 @@ describe.skipIf(bin === null)('a dump', () => {
     const ids = await backedUp.postgres.query<{ dump_id: string }>('select dump_id from backup.dumps')
     expect(ids.map(({ dump_id }) => dump_id)).toContain(known!.dump_id)
     expect(ids.map(({ dump_id }) => dump_id)).not.toContain(unknown!.dump_id)
-    const rows = await restoredRows(unknown!.dump_id)
-    expect(rows).toBe('8000')
+    expect(await restoredRows(unknown!.dump_id)).toBe(String(KEPT_ROWS))
   })
 
   test.each([
@@ -103,7 +83,7 @@ describe.skipIf(bin === null)('a dump', () => {
   ])('begins anew when its sessions %s', async (_, end) => {
     const before = storedDumps(backedUp).length
     const held = hold(backedUp.s3, 'before-store', { key: /\/dump\// })
-    const jobId = await startDump()
+    const jobId = await startDump(backedUp)
     await held.reached()
     await end()
     held.release()
@@ -118,7 +98,7 @@ describe.skipIf(bin === null)('a dump', () => {
   ])('is done in its first attempt though the box %s', async (_, fault) => {
     const before = storedDumps(backedUp).length
     const undo = [PART, MANIFEST].map((key) => backedUp.s3.fail({ key, times: 2, fault }))
-    await done(await startDump(), 1)
+    await done(await startDump(backedUp), 1)
     for (const one of undo) one()
     await agreed(before + 1)
   })

@@ -94,7 +94,12 @@ describe.each(postgresVersions)('the typed catalog on Postgres %i', (version) =>
       target: { label: "it's", checkpoint: 'spread' },
       attempt: 1,
     })
-    await catalog.reportProgress(jobId, { phase: 'copying', bytes_done: 5_000_000_000, bytes_total: null, tables: null })
+    await catalog.reportProgress(jobId, {
+      phase: 'copying',
+      bytes_done: 5_000_000_000,
+      bytes_total: null,
+      tables: null,
+    })
     expect(await catalog.isCancelRequested(jobId)).toBe(false)
     const object = {
       kind: 'base_part',
