@@ -40,7 +40,7 @@ comment on column backup.jobs.ended_at is 'When it was done, failed or canceled.
 comment on column backup.jobs.tables_done is 'Tables of a dump whose rows are copied.';
 comment on column backup.jobs.tables_total is 'Tables of a dump whose rows are to be copied; null before it copies.';
 comment on column backup.jobs.copying is
-    'Tables of a dump on their way: [{table, bytes_done, bytes_total}, …]; bytes_total is the size on the server.';
+    'Tables of a dump on their way: [{table, bytes_done, bytes_total}, ...]; bytes_total is the size on the server.';
 
 create or replace view backup.base_backups as
 select b.backup_id, b.job_id, b.label, b.timeline, b.start_lsn, b.stop_lsn, b.started_at, b.stopped_at, b.raw_bytes,

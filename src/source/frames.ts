@@ -6,7 +6,7 @@ export interface FilledFrame {
   bytes: number
 }
 
-/** Buffers that sources fill; see transform/shared-frames.ts. */
+/** Buffers that sources fill; see transform/frame-supply.ts. */
 export interface Frames {
   /** bytes after which one is handed on; it has room for one read of a socket more */
   readonly enough: number

@@ -12,7 +12,7 @@ import { FramePool, sharedMemory } from '../transform/frame-pool.js'
 import { giveBack } from '../transform/give-back.js'
 import { inOrder } from '../transform/in-order.js'
 import { PartBuilder, type BuiltPart } from '../transform/part-builder.js'
-import { SharedFrames } from '../transform/shared-frames.js'
+import { FrameSupply } from '../transform/frame-supply.js'
 import type { DumpMemory } from './dump-memory.js'
 import type { Slice } from './dump-plan.js'
 import type { DumpProgress } from './dump-progress.js'
@@ -38,7 +38,7 @@ type Stored = Omit<DumpedTable['slices'][number], 'rows'>
 export class DumpCopy {
   readonly #threads: CompressThreads
   /** what the streams fill */
-  readonly #frames: SharedFrames
+  readonly #frames: FrameSupply
   /** what is posted, or grows until it is */
   readonly #parts: FramePool
 
@@ -48,7 +48,7 @@ export class DumpCopy {
   ) {
     const { memory, threads } = options
     this.#threads = new CompressThreads(threads)
-    this.#frames = new SharedFrames(memory.frames, memory.frameBytes)
+    this.#frames = new FrameSupply(memory.frames, memory.frameBytes)
     this.#parts = new FramePool(memory.parts, memory.partBytes, sharedMemory)
   }
 

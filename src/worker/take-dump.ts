@@ -96,7 +96,7 @@ export async function takeDump(
 }
 
 /** Where only the beginning of what pg_dump prints is wanted. */
-const HEADS: Partial<Record<Section, (text: Readable) => Promise<Buffer>>> = {
+const HEADS: Partial<Record<Section, (text: Readable, encoding: string) => Promise<Buffer>>> = {
   database: databaseStatements,
   drop: dropStatements,
 }
@@ -136,7 +136,7 @@ async function storeSections(
   for (const section of wanted[only ?? 'all']) {
     const enough = new AbortController()
     const { stdout, ended } = startPgDump(tool, section, choice, connection, AbortSignal.any([signal, enough.signal]))
-    const head = HEADS[section]?.(stdout).catch(async (thrown: unknown) => {
+    const head = HEADS[section]?.(stdout, encoding).catch(async (thrown: unknown) => {
       // That pg_dump failed is why its text cannot be read.
       await ended
       throw thrown

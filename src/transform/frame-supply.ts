@@ -4,7 +4,7 @@ import { FRAME_SLACK_BYTES, sharedMemory } from './frame-pool.js'
  * Frame buffers that several sources share. None gets one more than there are, so that memory is the same for any
  * number of sources; who compresses a frame releases it, and no source needs a second one to fill the first.
  */
-export class SharedFrames {
+export class FrameSupply {
   readonly #free: Buffer[] = []
   readonly #waiting: ((buffer: Buffer) => void)[] = []
   #made = 0
