@@ -123,4 +123,35 @@ describe.skipIf(bin === null)('a dump', () => {
     expect(await backedUp.ended(await startDump(backedUp))).toMatchObject({ state: 'done' })
     await checkBecomes(backedUp, 'last_job', 'ok')
   })
+
+  test('copies what somebody waits to change by the session that has its lock, and then lets them', async () => {
+    const { postgres, bucket } = backedUp
+    await postgres.query('create table gate as select * from kept union all select * from kept')
+    await postgres.query('create index on kept (n)')
+    const keeper = await postgres.connect()
+    const changer = await postgres.connect()
+    const before = new Set(bucket.keys())
+    try {
+      // Every connection waits in the largest table, until pg_dump needs no lock any more.
+      await keeper.query('select pg_advisory_lock(42)')
+      const { rows } = await keeper.query<{ id: string }>(
+        `select backup.start_dump(options => '{"jobs": 3, "where": {"public.gate": "pg_advisory_lock_shared(42)::text = ''''"}}') id`,
+      )
+      await until('pg_dump has ended', () =>
+        bucket.keys().some((key) => key.includes('/post-data/') && !before.has(key)),
+      )
+      const changing = changer.query('alter table kept add column more int')
+      await until('it waits', async () => {
+        const [row] = await postgres.query<{ n: string }>('select count(*) n from pg_locks where not granted')
+        return Number(row!.n) > 3
+      })
+      await keeper.query('select pg_advisory_unlock(42)')
+      expect(await backedUp.ended(BigInt(rows[0]!.id))).toMatchObject({ state: 'done', attempts: 1 })
+      await changing
+    } finally {
+      await keeper.end()
+      await changer.end()
+    }
+    expect(await disagreements(backedUp)).toEqual([])
+  })
 })

@@ -36,6 +36,10 @@ describe.skipIf(bin === null).each([
     const [row] = await backedUp.postgres.query<{ id: string }>('select backup.start_dump() id')
     const job = await backedUp.ended(BigInt(row!.id))
     expect(job, backedUp.worker.log).toMatchObject({ state: 'done' })
+    const sessions = await backedUp.postgres.query(
+      "select distinct ssl from pg_stat_ssl join pg_stat_activity using (pid) where usename = 'postbox_worker'",
+    )
+    expect(sessions).toEqual([{ ssl: true }])
     const manifest = manifestOf()
     expect(manifest.encoding).toBe(encoding)
     const { key } = manifest.tables[0]!.slices[0]!.parts[0]!
