@@ -102,9 +102,10 @@ export class DumpCopy {
       return { frame, rawBytes: bytes }
     }
     for await (const { frame, rawBytes } of inOrder(frames, 2, compress)) {
-      const full = builder.add(frame, rawBytes)
+      // Before the next one begins, so that who waits for the box holds one part and not two.
+      if (!builder.fits(frame.length)) await upload(builder.finish())
+      builder.add(frame, rawBytes)
       giveBack(frame)
-      await upload(full)
     }
     await upload(builder.finish())
     return { raw_bytes: parts.reduce((sum, part) => sum + part.raw_bytes, 0), sha256: hash.digest('hex'), parts }

@@ -4,7 +4,7 @@ import { FRAME_BYTES, FRAME_SLACK_BYTES, frameBytesFor } from '../transform/fram
 import { partSizes } from './base-backup-job.js'
 
 /** What all parts of a dump take together, and all frames. */
-const PARTS_BYTES = 32 * 1024 * 1024
+const PARTS_BYTES = 40 * 1024 * 1024
 const FRAMES_BYTES = 10 * 1024 * 1024
 /** A smaller frame or part would cost more than the memory is worth. */
 const LEAST_FRAME_BYTES = 64 * 1024
