@@ -27,12 +27,15 @@ export interface Moment {
   encoding: string
 }
 
+/** There may be dozens of sessions. */
+const READ_BYTES = 64 * 1024
+
 /** A session whose rows are read by copy-out.ts. */
 export class DumpClient extends pg.Client {
   readonly receive: ReceiveSocket
 
   constructor(config: pg.ClientConfig) {
-    const receive = new ReceiveSocket()
+    const receive = new ReceiveSocket(READ_BYTES)
     super({ ...config, stream: (({ ssl }: { ssl?: unknown } = {}) => receive.open({ ssl })) as never })
     this.receive = receive
   }
