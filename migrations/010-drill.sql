@@ -17,3 +17,6 @@ create table backup._drill (
     constraint drill_pk primary key (drill_id),
     constraint drill_once unique (system_identifier, backup_id, finished_at)
 );
+
+comment on table  backup._drill is 'One drill of the keyholder. Private: read backup.drills instead.';
+comment on column backup._drill.recorded_at is 'When the issuer told of it.';
