@@ -8,7 +8,7 @@ const zstdCompress = promisify(zlib.zstdCompress)
 const CHUNK_BYTES = 1024 * 1024
 
 /** One independent zstd frame of the bytes, made on Node's thread pool. `level`: 1 to 19. */
-function compressFrame(bytes: Buffer, level: number): Promise<Buffer> {
+export function compressFrame(bytes: Buffer, level: number): Promise<Buffer> {
   return zstdCompress(bytes, options(Math.min(mostCompressed(bytes.length), CHUNK_BYTES), level))
 }
 
