@@ -20,8 +20,13 @@ const SETTINGS = {
   statement_timeout: '0',
   lock_timeout: '0',
   idle_in_transaction_session_timeout: '0',
+  // A session waits while others work.
+  idle_session_timeout: '0',
   search_path: '',
 }
+
+/** What not every server has, or can. The first: it notices that we are gone while it builds an index. */
+const WISHES = { client_connection_check_interval: '1s', transaction_timeout: '0' }
 
 /** Tried again: what was rolled back because others were in the way. */
 const DEADLOCK = '40P01'
@@ -47,6 +52,9 @@ export class TargetSession {
       await client.connect()
       for (const [name, value] of Object.entries(SETTINGS)) {
         await client.query('select pg_catalog.set_config($1, $2, false)', [name, value])
+      }
+      for (const [name, value] of Object.entries(WISHES)) {
+        await client.query('select pg_catalog.set_config($1, $2, false)', [name, value]).catch(notThere)
       }
     } catch (thrown) {
       await endClient(client).catch(() => undefined)
@@ -91,6 +99,11 @@ export class TargetSession {
   async end(): Promise<void> {
     await endClient(this.client).catch(() => undefined)
   }
+}
+
+/** A setting that the server does not know, or cannot have. */
+function notThere(thrown: unknown): void {
+  if (!/^(42704|22023)$/.test(sqlstateOf(thrown) ?? '')) throw thrown
 }
 
 /** What Postgres said, also of an error that is ours by now. */
