@@ -8,7 +8,8 @@ import { dropDefinitions } from './drop-definitions.js'
 import { definitionsOf, piecesOf, type Definition } from './definitions.js'
 import { loadRows, type SliceToLoad } from './load-rows.js'
 import { runContents } from './run-contents.js'
-import { runDefinitions, runSideBySide } from './run-definitions.js'
+import { runDefinitions } from './run-definitions.js'
+import { runSideBySide } from './run-side-by-side.js'
 import { setsOwner, setsPrivileges } from './statement-filter.js'
 import type { StoredDump } from './stored-dumps.js'
 import { TableChoice } from './table-choice.js'
@@ -74,7 +75,7 @@ export async function restoreDump(restore: DumpRestore): Promise<RestoredDump> {
     if (restore.what !== 'schema') {
       Object.assign(restored, await loadAll(restore, sessions, choice, partsOf))
       const pieces = piecesOf(archive, partsOf(sections.data))
-      await runContents(first, pieces, (sql) => choice === null || choice.has(sql))
+      await runContents(first, pieces, (sql) => (choice === null || choice.has(sql)) && isKept(sql, restore))
     }
     if (restore.what !== 'data') await runSideBySide(sessions, wanted(after), choice ? passOver(restore) : undefined)
     return restored
@@ -86,9 +87,13 @@ export async function restoreDump(restore: DumpRestore): Promise<RestoredDump> {
   }
 }
 
-/** What is left of definitions without owners and privileges, where those are not wanted. */
-function kept(definitions: readonly Definition[], { owner, privileges }: DumpRestore): Definition[] {
-  return definitions.filter(({ sql }) => (owner || !setsOwner(sql)) && (privileges || !setsPrivileges(sql)))
+/** Whether a statement is run, where owners or privileges are not wanted. */
+function isKept(sql: string, { owner, privileges }: DumpRestore): boolean {
+  return (owner || !setsOwner(sql)) && (privileges || !setsPrivileges(sql))
+}
+
+function kept(definitions: readonly Definition[], restore: DumpRestore): Definition[] {
+  return definitions.filter(({ sql }) => isKept(sql, restore))
 }
 
 /** Which definitions are run; the rest is noted where a person would miss it. */

@@ -34,6 +34,8 @@ const TRIES = 5
 
 /** A connection to the database that a dump is restored into. Its errors name what was done. */
 export class TargetSession {
+  #inTransaction = false
+
   private constructor(readonly client: pg.Client) {}
 
   /** Closed when `signal` is aborted. Throws `database_unavailable` or `database_refused`. */
@@ -66,13 +68,39 @@ export class TargetSession {
 
   /** Runs SQL; `what` names it in an error. */
   async run(sql: string, what: string): Promise<void> {
+    await this.#again(async () => {
+      await this.client.query(sql).catch((thrown: unknown) => {
+        throw restoreError(what, thrown)
+      })
+    })
+  }
+
+  /** All of what `work` does in this session, or nothing. It may be called several times. */
+  async transaction(work: () => Promise<void>): Promise<void> {
+    await this.#again(async () => {
+      await this.run('begin', 'the database')
+      this.#inTransaction = true
+      try {
+        await work()
+        await this.run('commit', 'the database')
+      } catch (thrown) {
+        // A session that is lost has nothing to take back.
+        await this.client.query('rollback').catch(() => undefined)
+        throw thrown
+      } finally {
+        this.#inTransaction = false
+      }
+    })
+  }
+
+  async #again(work: () => Promise<void>): Promise<void> {
+    const tries = this.#inTransaction ? 1 : TRIES
     for (let attempt = 1; ; attempt += 1) {
       try {
-        await this.client.query(sql)
+        await work()
         return
       } catch (thrown) {
-        if (sqlstateOf(thrown) === DEADLOCK && attempt < TRIES) continue
-        throw restoreError(what, thrown)
+        if (sqlstateOf(thrown) !== DEADLOCK || attempt >= tries) throw thrown
       }
     }
   }
@@ -142,6 +170,8 @@ function hintFor(sqlstate: string): string {
       return 'Make what is named there first, such as the role (or leave owners out: --no-owner, --no-privileges).'
     case '42501':
       return 'Restore as a superuser or the owner, or leave owners out: --no-owner, --no-privileges.'
+    case '3F000':
+      return 'Make the schema first: with --tables, schemas and types are not restored.'
     case '42P06':
     case '42P07':
     case '42710':
