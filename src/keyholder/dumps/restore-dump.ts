@@ -34,6 +34,8 @@ export interface DumpRestore {
   /** needs a superuser */
   disableTriggers: boolean
   signal: AbortSignal
+  /** said once: how much `onProgress` will say in all */
+  onExpected: (storedBytes: number) => void
   onProgress: (storedBytes: number) => void
   /** what a person should know: a sentence */
   onNote: (note: string) => void
@@ -140,6 +142,7 @@ async function loadAll(
     })),
   )
   const size = ({ parts }: SliceToLoad) => parts.reduce((sum, { entry }) => sum + entry.raw_bytes, 0)
+  restore.onExpected(slices.flatMap(({ parts }) => parts).reduce((sum, { entry }) => sum + entry.bytes, 0))
   slices.sort((a, b) => size(b) - size(a))
   if (restore.disableTriggers) {
     for (const session of sessions) await session.run(`set session_replication_role = replica`, 'disabling triggers')
