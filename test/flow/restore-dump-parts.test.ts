@@ -76,6 +76,17 @@ describe.skipIf(bin === null)('parts of a dump', () => {
     expect(await difference('whole', `--table=${WEIRD}`, `--table=${REFERS}`, `--table=${SEQUENCE}`)).toBeNull()
   })
 
+  test('leave a sequence alone that others use', async () => {
+    await query("drop table tables.borrowed; select setval('tables.free', 500)", 'whole')
+    const note = 'sequence tables.free is left as it is, because others may use it'
+    expect(await restore('whole', '--tables', 'borrowed')).toMatchObject({ notes: [note] })
+    expect(await restore('whole', '--tables', 'borrowed', '--clean')).toMatchObject({ notes: [note] })
+    expect(await query("select nextval('tables.free')", 'whole')).toEqual([{ nextval: '507' }])
+    expect(await difference('whole', '--table=tables.borrowed')).toBeNull()
+    expect(await restore('whole', '--tables', 'owner_of', '--clean')).toMatchObject({ notes: [] })
+    expect(await difference('whole', '--table=tables.own_by', '--table=tables.owner_of')).toBeNull()
+  })
+
   test('are partitioned tables with their partitions, in place of what is there', async () => {
     await query('delete from tables.refers; delete from tables.by_range; drop table tables.by_enum_1', 'whole')
     const tables = ['tables.by_range', 'tables.refers', 'tables.by_enum', 'by_hash', 'begin."table"', 'serials']

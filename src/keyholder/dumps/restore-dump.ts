@@ -68,7 +68,9 @@ export async function restoreDump(restore: DumpRestore): Promise<RestoredDump> {
     for (let n = 0; n < jobs; n += 1) sessions.push(await TargetSession.open(database, signal))
     const first = sessions[0]!
     if (restore.clean) {
-      const drops = (await read('drop')).filter(({ sql }) => choice === null || choice.has(sql))
+      const drops = (await read('drop')).filter(
+        ({ sql }) => choice === null || (choice.has(sql) && choice.shares(sql) === null),
+      )
       await dropDefinitions(first, drops, restore.ifExists)
     } else if (restore.what !== 'data') await (choice ? checkAbsent(first, choice.tables) : checkEmpty(first))
     const wanted = await choose(first, choice, restore)
@@ -77,7 +79,7 @@ export async function restoreDump(restore: DumpRestore): Promise<RestoredDump> {
     if (restore.what !== 'schema') {
       Object.assign(restored, await loadAll(restore, sessions, choice, partsOf))
       const pieces = piecesOf(archive, partsOf(sections.data))
-      await runContents(first, pieces, (sql) => (choice === null || choice.has(sql)) && isKept(sql, restore))
+      await runContents(first, pieces, (sql) => wanted([{ sql, what: '' }]).length > 0)
     }
     if (restore.what !== 'data') await runSideBySide(sessions, wanted(after), choice ? passOver(restore) : undefined)
     return restored
@@ -103,9 +105,12 @@ async function choose(session: TargetSession, choice: TableChoice | null, restor
   if (choice === null) return (definitions: readonly Definition[]) => kept(definitions, restore)
   const absent = new Set<string>()
   for (const table of choice.needed) if (!(await hasTable(session, table))) absent.add(table)
+  const present = new Set<string>()
+  for (const sequence of choice.shared) if (await hasTable(session, sequence)) present.add(sequence)
+  for (const one of present) restore.onNote(`sequence ${sqlName(one)} is left as it is, because others may use it`)
   return (definitions: readonly Definition[]) =>
     kept(definitions, restore).filter(({ sql, what }) => {
-      if (!choice.has(sql)) return false
+      if (!choice.has(sql) || present.has(choice.shares(sql) ?? '')) return false
       const lacking = choice.lacks(sql)
       if (lacking === null || !absent.has(lacking)) return true
       restore.onNote(`${what} is left out, because there is no table ${sqlName(lacking)}`)
