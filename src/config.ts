@@ -158,16 +158,6 @@ function readToken(file: string): string {
   }
 }
 
-/** Node's own number of threads, where UV_THREADPOOL_SIZE says nothing else. */
-const NODE_THREADS = 4
-
-/** The environment of a process with so many threads, or null when this one has enough. */
-export function environmentWithThreads(wanted: number): NodeJS.ProcessEnv | null {
-  const now = process.env['UV_THREADPOOL_SIZE']
-  if (now !== undefined || wanted <= NODE_THREADS) return null
-  return { ...process.env, UV_THREADPOOL_SIZE: String(wanted) }
-}
-
 function threads(env: Environment): number {
   const value = optional(env, 'POSTBOX_THREADS')
   if (value === null) return availableParallelism()

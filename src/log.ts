@@ -30,7 +30,7 @@ export function createLog(level: LogLevel, destination?: DestinationStream): Log
  * Nothing else is copied: errors of HTTP libraries carry whole requests, with all that was signed.
  */
 export function describeError(thrown: unknown): Record<string, unknown> {
-  if (!(thrown instanceof Error)) return { message: String(thrown) }
+  if (!(thrown instanceof Error)) return describeComplaint(thrown)
   const ours = thrown instanceof PostboxError ? { code: thrown.code, message: thrown.message, hint: thrown.hint } : null
   const known = ours?.code !== 'internal' && ours !== null
   return {
@@ -39,4 +39,11 @@ export function describeError(thrown: unknown): Record<string, unknown> {
     ...(known ? {} : { stack: thrown.stack }),
     ...(thrown.cause === undefined ? {} : { cause: describeError(thrown.cause) }),
   }
+}
+
+/** What a server said, as replication-error.ts has it, or anything else that is no Error. */
+function describeComplaint(thrown: unknown): Record<string, unknown> {
+  const { code, message } = Object(thrown) as { code?: unknown; message?: unknown }
+  if (typeof message !== 'string') return { message: String(thrown) }
+  return typeof code === 'string' ? { code, message } : { message }
 }

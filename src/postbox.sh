@@ -23,5 +23,6 @@ while [ -L "$at" ]; do
     *) at=${at%/*}/$to ;;
   esac
 done
-exec node "${at%/*}/cli.js" "$@"
+# V8 would let 48 MiB of short-lived objects gather. What is large with us lies outside of its heap.
+exec node --max-semi-space-size=1 "${at%/*}/cli.js" "$@"
 

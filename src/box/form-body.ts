@@ -5,7 +5,7 @@ import type { Throttle } from './throttle.js'
 /** A body up to this size goes out as one buffer with its headers, in one packet train: WAL tails are small and urgent. */
 const WHOLE_BYTES = 1024 * 1024
 /** Larger bodies go in pieces: each one sent is the progress that tells a slow line from a dead peer. */
-const PIECE_BYTES = 1024 * 1024
+const PIECE_BYTES = 256 * 1024
 
 /** Form and part as one request body: a Buffer when small, else an iterable that copies nothing. */
 export function formBody(

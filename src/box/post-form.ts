@@ -22,7 +22,7 @@ export type FormPart = Pick<Part, 'key' | 'bytes' | 'sha256' | 'contentType'>
  *
  * https://docs.aws.amazon.com/AmazonS3/latest/developerguide/sigv4-HTTPPOSTForms.html
  */
-export function postForm(grant: Grant, part: FormPart): PostForm {
+export function postForm(grant: Pick<Grant, 'fields'>, part: FormPart): PostForm {
   // 128 random bits: nobody can have put them into the data.
   const boundary = `postbox-${randomBytes(16).toString('hex')}`
   const { policy, 'x-amz-signature': signature, ...fixed } = grant.fields

@@ -5,6 +5,7 @@ import type { Archive } from '../keyholder/archive.js'
 import type { ListedDump } from '../keyholder/dumps/list-dumps.js'
 import { listHome, type ListedBackup, type ListedHome } from '../keyholder/list-server.js'
 import type { ListedTimeline } from '../keyholder/list-timelines.js'
+import { lastProbe, type ProbeSummary } from '../keyholder/probe/stored-probe.js'
 import { servers, systemIdentifiers } from '../keyholder/stored-backups.js'
 import { roundBytes } from './round-bytes.js'
 import { table } from './table.js'
@@ -28,8 +29,13 @@ export function listCommand(): Command {
     .option('--json', 'print JSON')
     .addHelpText('after', help)
     .action(async ({ server, json }: Options) => {
-      const homes = await withArchive((archive) => listAll(archive, server ?? null))
-      process.stdout.write(json ? JSON.stringify({ servers: homes }, null, 1) + '\n' : describeAll(homes))
+      const { homes, probe } = await withArchive(async (archive) => ({
+        homes: await listAll(archive, server ?? null),
+        probe: await lastProbe(archive),
+      }))
+      process.stdout.write(
+        json ? JSON.stringify({ servers: homes, probe }, null, 1) + '\n' : describeAll(homes) + describeProbe(probe),
+      )
     })
 }
 
@@ -45,6 +51,12 @@ async function listAll(archive: Archive, asked: string | null): Promise<ListedHo
     throw new PostboxError('backup_missing', `nothing is stored for server ${asked}`, hint)
   }
   return homes
+}
+
+function describeProbe(probe: ProbeSummary | null): string {
+  if (probe === null) return 'never probed: "postbox probe" tries what the bucket does\n'
+  const { probed_at, immutable } = probe
+  return `probed ${probed_at}: ${immutable ? 'immutable by Object Lock' : 'not immutable'}\n`
 }
 
 const HEADINGS = ['backup', 'label', 'state', 'tli', 'size', 'stored', 'start', 'stop', 'restorable from', 'to']

@@ -43,6 +43,12 @@ export const commands: readonly CommandEntry[] = [
     load: async () => (await import('./issuer.js')).issuerCommand(),
   },
   {
+    name: 'probe',
+    description: 'try what a bucket does: are policies kept to, is anything immutable, how long may a grant live',
+    example: 'postbox probe',
+    load: async () => (await import('./probe.js')).probeCommand(),
+  },
+  {
     name: 'list',
     description: 'list the backups in the archive and the times that each can be restored to',
     example: 'postbox list --server db1',
@@ -59,6 +65,12 @@ export const commands: readonly CommandEntry[] = [
     description: 'restore a logical dump into a database, whole or by table',
     example: 'postbox restore-dump --server db1 --database-url postgresql://postgres@localhost/shop --create',
     load: async () => (await import('./restore-dump.js')).restoreDumpCommand(),
+  },
+  {
+    name: 'verify',
+    description: 'check that everything which the archive promises is there, by listing or byte by byte',
+    example: 'postbox verify --server db1 --deep',
+    load: async () => (await import('./verify.js')).verifyCommand(),
   },
   {
     name: 'fetch-wal',

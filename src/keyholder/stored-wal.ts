@@ -68,7 +68,7 @@ export async function findSegment(archive: Archive, home: Home, name: string): P
   return contentsOf(found)
 }
 
-function asSegment(object: StoredObject): StoredSegment | null {
+export function asSegment(object: StoredObject): StoredSegment | null {
   const parsed = parseSegmentKey(object.key)
   return parsed && { name: parsed.name, mark: parsed.sha12, previous: parsed.previous, object }
 }

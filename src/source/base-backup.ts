@@ -6,7 +6,10 @@ import { textOf, type Row } from './server-message.js'
 
 /** Buffers that the source fills; the reader releases them. See transform/frame-pool.ts. */
 export interface FrameBuffers {
+  /** all that may be out are out */
   readonly exhausted: boolean
+  /** more than that are out: the last read went on behind the end of one */
+  readonly overdrawn: boolean
   take(): Buffer
   onFree: () => void
 }
@@ -125,10 +128,10 @@ class BaseBackupReceiver implements Copy {
     }
   }
 
-  body(piece: Buffer): void {
-    if (!this.#frame || this.#filled + piece.length > this.#frame.length) this.#nextFrame(piece.length)
-    piece.copy(this.#frame!, this.#filled)
-    this.#filled += piece.length
+  body(read: Buffer, from: number, to: number): void {
+    const bytes = to - from
+    if (!this.#frame || this.#filled + bytes > this.#frame.length) this.#nextFrame(bytes)
+    this.#filled += read.copy(this.#frame!, this.#filled, from, to)
   }
 
   readEnd(): void {

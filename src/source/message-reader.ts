@@ -4,8 +4,8 @@ export interface CopyHandler {
   headerBytes(kind: number, payloadBytes: number): number
   /** `header` is reused for the next message: copy what must stay. */
   header(header: Buffer, bodyBytes: number): void
-  /** A piece of the body. It belongs to the caller until the next read: copy it now. */
-  body(piece: Buffer): void
+  /** A piece of the body: `read` from `from` to `to`. It belongs to the caller until the next read: copy it now. */
+  body(read: Buffer, from: number, to: number): void
   /** One read of the socket is through. The place to pause. */
   readEnd(): void
 }
@@ -95,7 +95,7 @@ export class MessageReader {
 
   #readBody(chunk: Buffer, at: number): number {
     const take = Math.min(this.#left, chunk.length - at)
-    this.copyHandler!.body(chunk.subarray(at, at + take))
+    this.copyHandler!.body(chunk, at, at + take)
     this.#left -= take
     if (this.#left === 0) {
       this.#inBody = false

@@ -53,6 +53,11 @@ export class WalReceiver implements Copy {
     return { segment: { timeline, start }, bytes, sha256: this.#sha256.copy().digest() }
   }
 
+  /** Whether the socket must rest: most reads that end a segment begin the next one. */
+  get full(): boolean {
+    return this.#segment ? this.buffers.overdrawn : this.buffers.exhausted
+  }
+
   begin(): void {
     this.streaming = true
   }
@@ -79,13 +84,13 @@ export class WalReceiver implements Copy {
     }
   }
 
-  body(piece: Buffer): void {
+  body(read: Buffer, from: number, to: number): void {
     const { segmentBytes, timeline } = this.options
-    for (let at = 0; at < piece.length;) {
+    for (let at = from; at < to;) {
       this.#segment ??= this.buffers.take()
       const offset = Number(this.received % BigInt(segmentBytes))
-      const take = Math.min(piece.length - at, segmentBytes - offset)
-      piece.copy(this.#segment, offset, at, at + take)
+      const take = Math.min(to - at, segmentBytes - offset)
+      read.copy(this.#segment, offset, at, at + take)
       at += take
       this.received += BigInt(take)
       if (offset + take === segmentBytes) {
@@ -107,7 +112,7 @@ export class WalReceiver implements Copy {
   readEnd(): void {
     if (this.#segment) this.#hash(Number(this.received % BigInt(this.options.segmentBytes)))
     if (this.received === this.#serverEnd) this.#waiting = true
-    if (this.buffers.exhausted && !this.#segment) {
+    if (this.full) {
       this.#waiting = false
       this.connection.pause()
     }

@@ -117,7 +117,7 @@ export class WalStream {
     const { slot, timeline, start } = this.options
     const command = `START_REPLICATION SLOT "${slot}" PHYSICAL ${formatLsn(start)} TIMELINE ${timeline}`
     this.buffers.onFree = () => {
-      if (!this.buffers.exhausted) this.connection.resume()
+      if (!this.#receiver.full) this.connection.resume()
     }
     this.connection.run(command, this.#receiver).then(
       (rows) => {
@@ -158,7 +158,7 @@ export class WalStream {
   #askServer(): void {
     const { messages } = this.#receiver
     // While the socket is paused nothing can be heard.
-    const heard = messages > this.#answered || this.buffers.exhausted
+    const heard = messages > this.#answered || this.#receiver.full
     this.#unanswered = heard ? 0 : this.#unanswered + 1
     this.#answered = messages
     if (this.#unanswered < UNANSWERED_AT_MOST) {

@@ -23,7 +23,8 @@ export function frameBytesFor(partBytes: number): number | null {
  */
 export class FramePool {
   readonly #free: Buffer[] = []
-  #out = 0
+  /** how many are out */
+  out = 0
   onFree: () => void = () => undefined
 
   /**
@@ -37,22 +38,29 @@ export class FramePool {
   ) {}
 
   get exhausted(): boolean {
-    return this.#out >= this.limit
+    return this.out >= this.limit
+  }
+
+  get overdrawn(): boolean {
+    return this.out > this.limit
   }
 
   take(): Buffer {
-    this.#out++
+    this.out++
     return this.#free.pop() ?? this.make(this.bytes)
   }
 
   release(buffer: Buffer): void {
-    this.#out--
+    this.out--
     if (this.#free.length < this.limit) this.#free.push(buffer)
     this.onFree()
   }
 }
 
-/** Memory that other threads see too, for a FramePool. */
+/**
+ * Memory that other threads see too, for a FramePool. It weighs nothing with the garbage collector, which would else
+ * look through the whole heap each few times that some of it comes and goes.
+ */
 export function sharedMemory(bytes: number): Buffer {
   return Buffer.from(new SharedArrayBuffer(bytes))
 }

@@ -1,28 +1,33 @@
 import { createHash } from 'node:crypto'
+import type { FramePool } from './frame-pool.js'
 
 /** A run of whole frames, hashed while it grew. */
 export interface BuiltPart {
-  chunks: Buffer[]
+  /** the pool's, to be released when the part is stored */
+  memory: Buffer
+  /** how much of it the part takes */
   bytes: number
   rawBytes: number
   sha256: Buffer
   md5: Buffer
 }
 
-/** Gathers compressed frames into parts of about `partBytes`; a part is longer only when one frame alone is. */
+/** Gathers compressed frames into parts that fill the pool's buffers as far as whole frames do. */
 export class PartBuilder {
-  #chunks: Buffer[] = []
+  #memory: Buffer | null = null
   #bytes = 0
   #rawBytes = 0
   #sha256 = createHash('sha256')
   #md5 = createHash('md5')
 
-  constructor(readonly partBytes: number) {}
+  /** @param pool of buffers that are at least as long as any frame */
+  constructor(readonly pool: FramePool) {}
 
-  /** Adds one frame; returns the part that it no longer fitted into. */
+  /** Adds a copy of one frame; returns the part that it no longer fitted into. */
   add(frame: Buffer, rawBytes: number): BuiltPart | null {
-    const full = this.#bytes > 0 && this.#bytes + frame.length > this.partBytes ? this.finish() : null
-    this.#chunks.push(frame)
+    const full = this.#bytes + frame.length > this.pool.bytes ? this.finish() : null
+    this.#memory ??= this.pool.take()
+    frame.copy(this.#memory, this.#bytes)
     this.#bytes += frame.length
     this.#rawBytes += rawBytes
     this.#sha256.update(frame)
@@ -32,15 +37,15 @@ export class PartBuilder {
 
   /** What was gathered since the last part, or null when that is nothing. */
   finish(): BuiltPart | null {
-    if (this.#bytes === 0) return null
+    if (!this.#memory) return null
     const part = {
-      chunks: this.#chunks,
+      memory: this.#memory,
       bytes: this.#bytes,
       rawBytes: this.#rawBytes,
       sha256: this.#sha256.digest(),
       md5: this.#md5.digest(),
     }
-    this.#chunks = []
+    this.#memory = null
     this.#bytes = 0
     this.#rawBytes = 0
     this.#sha256 = createHash('sha256')

@@ -4,8 +4,9 @@ import { PostboxError } from '../errors.js'
 import { readBackupFiles, type BackupFiles } from '../source/backup-label.js'
 import { readBaseBackup, type BaseBackupEvent } from '../source/base-backup.js'
 import type { ReplicationConnection } from '../source/replication-connection.js'
-import { compressFrame } from '../transform/compress.js'
-import { FramePool } from '../transform/frame-pool.js'
+import { CompressThreads } from '../transform/compress-threads.js'
+import { FramePool, sharedMemory } from '../transform/frame-pool.js'
+import { giveBack } from '../transform/give-back.js'
 import { inOrder } from '../transform/in-order.js'
 import { PartBuilder, type BuiltPart } from '../transform/part-builder.js'
 import type { Lsn } from '../wal/lsn.js'
@@ -49,31 +50,30 @@ export class BackupCopy {
   #start: Extract<BaseBackupEvent, { kind: 'start' }> | null = null
   #stopLsn: Lsn = 0n
 
+  readonly #threads: CompressThreads
+  /** what the source fills */
+  readonly #buffers: FramePool
+  /** what is posted, or grows until it is */
+  readonly #parts: FramePool
+
   constructor(
     readonly options: BackupCopyOptions,
     readonly connection: ReplicationConnection,
     readonly uploader: PartUploader,
-  ) {}
+  ) {
+    const { threads, partBytes } = options
+    this.#threads = new CompressThreads(threads)
+    this.#buffers = new FramePool(threads + 2, undefined, sharedMemory)
+    this.#parts = new FramePool(uploader.connections + 1, partBytes, sharedMemory)
+  }
 
   /** Resolves when every part is stored. Rejects as the source or the box do. */
   async run(): Promise<CopiedBackup> {
-    const { threads, label, checkpoint, partBytes, frameBytes } = this.options
-    const buffers = new FramePool(threads + 2)
-    const events = readBaseBackup(this.connection, { label, checkpoint, frameBytes }, buffers)
-    const builder = new PartBuilder(partBytes)
-    let target: Archive | 'manifest' | null = null
-    for await (const event of inOrder(events, threads + 1, (each) => this.#compress(each, buffers))) {
-      if (event.kind === 'start') this.#begin(event)
-      else if (event.kind === 'archive') target = this.#openArchive(event.tablespace, event.location)
-      else if (event.kind === 'manifest') target = 'manifest'
-      else if (event.kind === 'end') this.#end(event)
-      else {
-        // A part never reaches over the end of its archive.
-        const part = event.kind === 'frame' ? builder.add(event.frame, event.rawBytes) : builder.finish()
-        if (part) await this.#upload(target!, part)
-      }
+    try {
+      await this.#copy()
+    } finally {
+      await this.#threads.close()
     }
-    await this.uploader.drain()
     const { startLsn, timeline } = this.#start!
     return {
       ...this.#files!,
@@ -83,6 +83,26 @@ export class BackupCopy {
       archives: this.#archives.toSorted((a, b) => Number(b.tablespace === 'base') - Number(a.tablespace === 'base')),
       backupManifest: this.#backupManifest!,
     }
+  }
+
+  async #copy(): Promise<void> {
+    const { threads, label, checkpoint, frameBytes } = this.options
+    const events = readBaseBackup(this.connection, { label, checkpoint, frameBytes }, this.#buffers)
+    const builder = new PartBuilder(this.#parts)
+    let target: Archive | 'manifest' | null = null
+    for await (const event of inOrder(events, threads + 1, (each) => this.#compress(each))) {
+      if (event.kind === 'start') this.#begin(event)
+      else if (event.kind === 'archive') target = this.#openArchive(event.tablespace, event.location)
+      else if (event.kind === 'manifest') target = 'manifest'
+      else if (event.kind === 'end') this.#end(event)
+      else {
+        // A part never reaches over the end of its archive.
+        const part = event.kind === 'frame' ? builder.add(event.frame, event.rawBytes) : builder.finish()
+        if (event.kind === 'frame') giveBack(event.frame)
+        if (part) await this.#upload(target!, part)
+      }
+    }
+    await this.uploader.drain()
   }
 
   #begin(start: Extract<BaseBackupEvent, { kind: 'start' }>): void {
@@ -101,14 +121,14 @@ export class BackupCopy {
     )
   }
 
-  async #compress(event: BaseBackupEvent, buffers: FramePool): Promise<CompressedEvent> {
+  async #compress(event: BaseBackupEvent): Promise<CompressedEvent> {
     if (event.kind === 'archive') this.#reading = event.tablespace
     if (event.kind !== 'frame') return event
     const raw = event.buffer.subarray(0, event.bytes)
     // The server sends tablespaces first and base last; backup_label is the first file of base.
     if (this.#reading === 'base') this.#files ??= readBackupFiles(raw)
-    const frame = await compressFrame(raw, this.options.compressionLevel)
-    buffers.release(event.buffer)
+    const frame = await this.#threads.compressFrame(raw, this.options.compressionLevel)
+    this.#buffers.release(event.buffer)
     return { kind: 'frame', frame, rawBytes: event.bytes }
   }
 
@@ -129,6 +149,11 @@ export class BackupCopy {
     if (target === 'manifest') this.#backupManifest = entry
     else target.parts.push(entry)
     const kind = target === 'manifest' ? 'backup_manifest' : 'base_part'
-    await this.uploader.add({ ...built, key, contentType: 'application/zstd' }, () => onStored(kind, entry))
+    const chunks = [built.memory.subarray(0, built.bytes)]
+    await this.uploader.add({ ...built, key, chunks, contentType: 'application/zstd' }, () => {
+      // The box has said that it has every byte.
+      this.#parts.release(built.memory)
+      return onStored(kind, entry)
+    })
   }
 }

@@ -8,6 +8,7 @@ import { CopyOut, cutFrames } from '../source/copy-out.js'
 import { dumpError } from '../source/dump-session.js'
 import type { Section } from '../source/pg-dump-arguments.js'
 import { compressFrame } from '../transform/compress.js'
+import { FramePool, sharedMemory } from '../transform/frame-pool.js'
 import { inOrder } from '../transform/in-order.js'
 import { PartBuilder, type BuiltPart } from '../transform/part-builder.js'
 import type { Slice } from './dump-plan.js'
@@ -29,10 +30,15 @@ type Stored = Omit<DumpedTable['slices'][number], 'rows'>
 
 /** Carries streams of a dump into the box: frames → parts → posts, several streams side by side. */
 export class DumpCopy {
+  /** what is posted, or grows until it is, of all streams */
+  readonly #parts: FramePool
+
   constructor(
     readonly options: DumpCopyOptions,
     readonly uploader: PartUploader,
-  ) {}
+  ) {
+    this.#parts = new FramePool(2 * uploader.connections, options.partBytes, sharedMemory)
+  }
 
   /** Copies one slice and notes it in its table. Rejects with the table's name. */
   async copySlice(client: pg.Client, { table, dumped, index, range }: Slice): Promise<void> {
@@ -54,8 +60,8 @@ export class DumpCopy {
   }
 
   async #store(stream: Readable, keyOf: (part: number, sha256: Buffer) => string): Promise<Stored> {
-    const { compressionLevel, partBytes, frameBytes, onStored } = this.options
-    const builder = new PartBuilder(partBytes)
+    const { compressionLevel, frameBytes, onStored } = this.options
+    const builder = new PartBuilder(this.#parts)
     const hash = createHash('sha256')
     const parts: PartEntry[] = []
     const upload = async (built: BuiltPart | null) => {
@@ -63,7 +69,12 @@ export class DumpCopy {
       const key = keyOf(parts.length, built.sha256)
       const entry = { key, bytes: built.bytes, sha256: built.sha256.toString('hex'), raw_bytes: built.rawBytes }
       parts.push(entry)
-      await this.uploader.add({ ...built, key, contentType: 'application/zstd' }, () => onStored(entry))
+      const chunks = [built.memory.subarray(0, built.bytes)]
+      await this.uploader.add({ ...built, key, chunks, contentType: 'application/zstd' }, () => {
+        // The box has said that it has every byte.
+        this.#parts.release(built.memory)
+        return onStored(entry)
+      })
     }
     const compress = async (raw: Buffer) => {
       hash.update(raw)

@@ -4,6 +4,7 @@ import { Worker } from 'node:worker_threads'
 import type { Grant } from '../box/grant.js'
 import { asPostboxError, PostboxError } from '../errors.js'
 import type { WalPosition } from './base-backup-job.js'
+import { SMALL_YOUNG_GENERATION } from '../transform/compress-threads.js'
 import { plain, unplain, type FromJob, type JobThreadData, type Question, type ToJob } from './thread-messages.js'
 
 export interface JobLauncherOptions {
@@ -30,7 +31,8 @@ export class JobLauncher {
   /** Runs one job to its end. Rejects with its error, or with the signal's reason when that is aborted. */
   async run(data: JobThreadData, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted()
-    const thread = new Worker(new URL(`./job-thread${extname(import.meta.url)}`, import.meta.url), { workerData: data })
+    const file = new URL(`./job-thread${extname(import.meta.url)}`, import.meta.url)
+    const thread = new Worker(file, { workerData: data, resourceLimits: SMALL_YOUNG_GENERATION })
     this.#thread = thread
     const abort = () => {
       this.tell({ kind: 'abort', error: plain(asPostboxError(signal.reason)) })

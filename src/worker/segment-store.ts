@@ -5,6 +5,7 @@ import { lastCommitTime } from '../wal/commit-times.js'
 import { checkSegment } from '../wal/page.js'
 import type { Lsn } from '../wal/lsn.js'
 import type { Segment } from '../wal/segment.js'
+import { giveBack } from '../transform/give-back.js'
 import type { SegmentChain } from './segment-chain.js'
 
 /** A segment that lies in the box, as its row says it. */
@@ -58,5 +59,7 @@ export async function storeSegment(
   const hashes = storedSha256 && md5 ? { sha256: storedSha256, md5 } : undefined
   const part = createPart(key, chunks, 'application/zstd', hashes)
   await box.post({ ...part, urgent: true }, signal)
+  // The box has said that it has every byte.
+  for (const chunk of chunks) giveBack(chunk)
   return { segment, end, segmentBytes, key, bytes: part.bytes, sha256, lastCommitAt }
 }

@@ -7,7 +7,7 @@ import { dropSlot } from '../source/replication-slot.js'
 import type { WalAge } from '../source/wal-age.js'
 import type { Waiting } from '../source/wal-stream.js'
 import type { Lsn } from '../wal/lsn.js'
-import { SegmentThreads } from '../transform/segment-threads.js'
+import { CompressThreads } from '../transform/compress-threads.js'
 import { AtRiskReport } from './at-risk-report.js'
 import { Backoff } from './backoff.js'
 import { BOX_TROUBLE, KeepLimit } from './keep-limit.js'
@@ -58,7 +58,7 @@ export class WalKeeper {
   readonly rowsSlot: RowsSlot
   readonly atRisk: AtRiskReport
   readonly streamed: StreamedSegments
-  readonly threads: SegmentThreads
+  readonly threads: CompressThreads
   /** what was not stored when the last session ended */
   waiting: Waiting | null = null
   /** before it, WAL that the slot does not keep is gone from the server */
@@ -85,7 +85,7 @@ export class WalKeeper {
     this.atRisk = new AtRiskReport(catalog)
     this.rowsSlot = new RowsSlot(source, () => settings().slot, log)
     this.streamed = new StreamedSegments(this.position, this.recorder)
-    this.threads = new SegmentThreads(options.threads)
+    this.threads = new CompressThreads(options.threads)
   }
 
   /** What failed is tried again now: a grant came, or somebody waits. */

@@ -258,7 +258,7 @@ export class WalSession {
       home: this.#home,
       segmentBytes: this.#server.segmentBytes,
       box: options.box,
-      compress: (raw: Buffer) => this.keeper.threads.compress(raw, options.settings().compression_level),
+      compress: (raw: Buffer) => this.keeper.threads.compressSegment(raw, options.settings().compression_level),
       chain,
     }
     let ownOnly = false

@@ -1,9 +1,9 @@
-import { readFile } from 'node:fs/promises'
 import { startCeph } from '../sandbox/ceph/ceph.js'
 import { keyholderEnv, postboxOk, WorkerProcess } from '../sandbox/command.js'
 import { scratchDir, startPostgres, type SandboxPostgres } from '../sandbox/postgres.js'
 import type { BenchOptions } from './main.js'
 import { pgBackRestBackup, pgBackRestVersion, setUpPgBackRest } from './pgbackrest.js'
+import { processUse } from './process-tree.js'
 import type { BenchResult } from './report.js'
 
 interface Run {
@@ -70,8 +70,7 @@ async function postboxBackup(postgres: SandboxPostgres, caFile: string): Promise
     const [job] = await postgres.query<{ job_id: string }>('select backup.start_base() job_id')
     await postgres.query(`call backup.wait(${job!.job_id})`)
     const seconds = (performance.now() - began) / 1000
-    const status = await readFile(`/proc/${worker.pid}/status`, 'utf8')
-    return { seconds, peakBytes: Number(/^VmHWM:\s+(\d+) kB/m.exec(status)![1]) * 1024 }
+    return { seconds, ...(await processUse(worker.pid)) }
   } catch (error) {
     throw new Error(worker.log, { cause: error })
   } finally {

@@ -6,7 +6,27 @@ export interface TreeUse {
   peakBytes: number
 }
 
+/** What one process took since it began, all its threads together. */
+export interface ProcessUse {
+  cpuSeconds: number
+  /** most resident memory, in bytes */
+  peakBytes: number
+}
+
+/** sysconf(_SC_CLK_TCK), which is the same on every Linux. */
+const TICKS_PER_SECOND = 100
 const EVERY_MS = 100
+
+/** Read while the process still runs. */
+export async function processUse(pid: number): Promise<ProcessUse> {
+  const stat = await readFile(`/proc/${pid}/stat`, 'utf8')
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+  const status = await readFile(`/proc/${pid}/status`, 'utf8')
+  return {
+    cpuSeconds: (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND,
+    peakBytes: Number(/^VmHWM:\s+(\d+) kB/m.exec(status)![1]) * 1024,
+  }
+}
 
 /** Watches a process and its descendants until the answer is called. */
 export function watchTree(pid: number): () => TreeUse {

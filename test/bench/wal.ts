@@ -7,6 +7,7 @@ import { run } from '../sandbox/run.js'
 import { until } from '../sandbox/until.js'
 import type { BenchOptions } from './main.js'
 import { archivePushCommand, pgBackRestVersion, setUpPgBackRest } from './pgbackrest.js'
+import { processUse, type ProcessUse } from './process-tree.js'
 import type { BenchResult } from './report.js'
 
 const SEGMENTS = 80
@@ -18,12 +19,17 @@ const SETTINGS = [
   { name: 'own defaults (zstd 1, gz 6)', level: null, peerOptions: ['--compress-type=gz', '--compress-level=6'] },
 ] as const
 
+/** The backlog is stored: in how many seconds, and what of the worker's. */
+interface Stored extends ProcessUse {
+  seconds: number
+}
+
 type Settings = (typeof SETTINGS)[number]
 
 interface Measured {
   settings: Settings
+  ours: Stored
   /** seconds */
-  ours: number
   theirs: number | null
 }
 const PATIENCE_MS = 300_000
@@ -49,7 +55,7 @@ export async function benchWal({ runs }: BenchOptions): Promise<BenchResult> {
         await postgres.query("select backup.configure('compression_level', $1)", [settings.level])
         await slotFromHere(postgres, ceph.caFile)
         await writeBacklog(postgres)
-        const ours = await postboxSeconds(postgres, ceph.caFile)
+        const ours = await postboxStores(postgres, ceph.caFile)
         const theirs = directory ? await pgBackRestSeconds(postgres, directory, settings.peerOptions) : null
         measured.push({ settings, ours, theirs })
       }
@@ -116,14 +122,15 @@ async function writeBacklog(postgres: SandboxPostgres): Promise<void> {
   }
 }
 
-async function postboxSeconds(postgres: SandboxPostgres, caFile: string): Promise<number> {
+async function postboxStores(postgres: SandboxPostgres, caFile: string): Promise<Stored> {
   const [end] = await postgres.query<{ lsn: string }>('select pg_switch_wal()::text lsn')
   const began = performance.now()
   const worker = startWorker(postgres, caFile)
   await flushed(postgres, end!.lsn)
   const seconds = (performance.now() - began) / 1000
+  const use = await processUse(worker.pid)
   await worker.stop()
-  return seconds
+  return { seconds, ...use }
 }
 
 async function pgBackRestSeconds(
@@ -156,7 +163,7 @@ function report(measured: readonly Measured[], peer: string | null): BenchResult
   const perSecond = (seconds: number) => SEGMENTS / seconds
   const ratio = (settings: Settings) => {
     const ratios = measured.flatMap((one) =>
-      one.settings === settings && one.theirs !== null ? [one.theirs / one.ours] : [],
+      one.settings === settings && one.theirs !== null ? [one.theirs / one.ours.seconds] : [],
     )
     const middle = ratios.toSorted((a, b) => a - b)[Math.floor(ratios.length / 2)]
     return middle === undefined ? null : Number(middle.toFixed(2))
@@ -166,14 +173,17 @@ function report(measured: readonly Measured[], peer: string | null): BenchResult
     notes: [
       `Postbox beside ${peer ?? 'nothing: pgBackRest was not installed'} (archive-async, process-max=2), in turn.`,
       'Postbox: from the start of the worker process until the last byte is reported as flushed. pgBackRest: from the reload until the last .ready file is gone.',
+      "CPU time and the most that was resident are the worker's, from its start.",
       'Server, S3 and both archivers share the cores. With both at zstd 3 they are busy throughout, so that the ratio is one of CPU time, of which S3 takes a third.',
     ],
-    columns: ['compression', 'Postbox segments/s', 'pgBackRest segments/s', 'ratio'],
+    columns: ['compression', 'Postbox segments/s', 'pgBackRest segments/s', 'ratio', 'Postbox CPU s', 'Postbox MiB'],
     rows: measured.map(({ settings, ours, theirs }) => [
       settings.name,
-      perSecond(ours).toFixed(1),
+      perSecond(ours.seconds).toFixed(1),
       theirs === null ? '–' : perSecond(theirs).toFixed(1),
-      theirs === null ? '–' : (theirs / ours).toFixed(2),
+      theirs === null ? '–' : (theirs / ours.seconds).toFixed(2),
+      ours.cpuSeconds.toFixed(1),
+      String(Math.round(ours.peakBytes / 1024 ** 2)),
     ]),
     summary: { ratio: ratio(SETTINGS[0]), own_defaults_ratio: ratio(SETTINGS[1]), runs: measured },
   }

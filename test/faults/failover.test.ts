@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, test } from 'vitest'
 import { parseHistoryKey, parseSegmentKey } from '../../src/box/key-names.js'
+import { postgresVersions, type PostgresVersion } from '../sandbox/postgres.js'
 import { caughtUp, cutOff, follow, promote, startStandby } from '../sandbox/standby.js'
 import { Restores } from '../sandbox/restored.js'
 import { until } from '../sandbox/until.js'
@@ -18,7 +19,7 @@ afterEach(async () => {
 })
 showLogOfFailures(() => pair.server)
 
-async function start(version: 15 | 18): Promise<void> {
+async function start(version: PostgresVersion): Promise<void> {
   pair = await StandbyPair.start({ version })
   restores = new Restores(pair.server.s3, 'backups', version)
   await pair.primary.query('create table marked (label text)')
@@ -63,83 +64,89 @@ function historyCameFirst(timeline: string): boolean {
   return history >= 0 && history < wal
 }
 
-describe.each([18, 15] as const)('a failover of Postgres %i', (version) => {
-  test('to the standby that WAL is read from is followed by the same worker', async () => {
-    await start(version)
-    await pair.workFromStandby({ POSTBOX_DATABASE_URL: pair.urls(pair.primary, pair.standby) })
-    const before = await mark('a')
-    await pair.server.backUp()
-    const between = await mark('b')
-    await caughtUp(pair.standby, pair.primary)
-    await pair.failOver()
-    const after = await mark('c')
-    await pair.server.worker.says('"timeline":2,"from"')
-    await recordAllWal(pair.server)
-    await mark('d')
-    await recordAllWal(pair.server)
+describe('a failover', () => {
+  test.each(postgresVersions)(
+    'of Postgres %i to the standby that WAL is read from is followed by the same worker',
+    async (version) => {
+      await start(version)
+      await pair.workFromStandby({ POSTBOX_DATABASE_URL: pair.urls(pair.primary, pair.standby) })
+      const before = await mark('a')
+      await pair.server.backUp()
+      const between = await mark('b')
+      await caughtUp(pair.standby, pair.primary)
+      await pair.failOver()
+      const after = await mark('c')
+      await pair.server.worker.says('"timeline":2,"from"')
+      await recordAllWal(pair.server)
+      await mark('d')
+      await recordAllWal(pair.server)
 
-    expect(await disagreements(pair.server)).toEqual([])
-    expect(historyCameFirst('00000002')).toBe(true)
-    expect(overwritten()).toEqual([])
-    expect([await canRestoreTo(before), await canRestoreTo(between), await canRestoreTo(after)]).toEqual([
-      false,
-      true,
-      true,
-    ])
-    for (const name of ['worker', 'slot', 'wal_delay', 'wal_gap']) await checkBecomes(pair.server, name, 'ok')
-    expect(await restored()).toBe('a b c d')
-    expect(await restored('--target', `time=${between}`)).toBe('a b')
-    expect(await restored('--target', `time=${after}`)).toBe('a b c')
-  })
+      expect(await disagreements(pair.server)).toEqual([])
+      expect(historyCameFirst('00000002')).toBe(true)
+      expect(overwritten()).toEqual([])
+      expect([await canRestoreTo(before), await canRestoreTo(between), await canRestoreTo(after)]).toEqual([
+        false,
+        true,
+        true,
+      ])
+      for (const name of ['worker', 'slot', 'wal_delay', 'wal_gap']) await checkBecomes(pair.server, name, 'ok')
+      expect(await restored()).toBe('a b c d')
+      expect(await restored('--target', `time=${between}`)).toBe('a b')
+      expect(await restored('--target', `time=${after}`)).toBe('a b c')
+    },
+  )
 
-  test('to a standby that lagged keeps both ways open: what it lacked is on the old timeline', async () => {
-    await start(version)
-    const env = { POSTBOX_DATABASE_URL: pair.urls(pair.primary, pair.standby) }
-    pair.server.startWorker(env)
-    await mark('a')
-    await pair.server.backUp()
-    await mark('b')
-    await recordAllWal(pair.server)
-    await caughtUp(pair.standby, pair.primary)
-    await cutOff(pair.standby)
-    // Never reaches the standby, neither as rows nor as what the catalog says of them.
-    const lost = await mark('lost')
-    await recordAllWal(pair.server)
-    await pair.server.backUp('lost with the old primary')
-    await mark('lost too')
-    await recordAllWal(pair.server)
-    // Nobody but the worker wrote in these, so that it holds their rows back.
-    for (let n = 0; n < 2; n++) {
-      await pair.primary.query('select pg_switch_wal()')
-      await pair.server.storeAllWal()
-    }
-    // Once the same worker goes on, once another one begins.
-    if (version === 15) await pair.server.worker.kill9()
-    await pair.failOver()
-    if (version === 15) pair.server.startWorker(env)
-    await pair.server.worker.says('"timeline":2,"from"')
-    await mark('c')
-    await recordAllWal(pair.server)
+  test.each([18, 15] as const)(
+    'of Postgres %i to a standby that lagged keeps both ways open: what it lacked is on the old timeline',
+    async (version) => {
+      await start(version)
+      const env = { POSTBOX_DATABASE_URL: pair.urls(pair.primary, pair.standby) }
+      pair.server.startWorker(env)
+      await mark('a')
+      await pair.server.backUp()
+      await mark('b')
+      await recordAllWal(pair.server)
+      await caughtUp(pair.standby, pair.primary)
+      await cutOff(pair.standby)
+      // Never reaches the standby, neither as rows nor as what the catalog says of them.
+      const lost = await mark('lost')
+      await recordAllWal(pair.server)
+      await pair.server.backUp('lost with the old primary')
+      await mark('lost too')
+      await recordAllWal(pair.server)
+      // Nobody but the worker wrote in these, so that it holds their rows back.
+      for (let n = 0; n < 2; n++) {
+        await pair.primary.query('select pg_switch_wal()')
+        await pair.server.storeAllWal()
+      }
+      // Once the same worker goes on, once another one begins.
+      if (version === 15) await pair.server.worker.kill9()
+      await pair.failOver()
+      if (version === 15) pair.server.startWorker(env)
+      await pair.server.worker.says('"timeline":2,"from"')
+      await mark('c')
+      await recordAllWal(pair.server)
 
-    const { bucket } = pair.server
-    const rows = await pair.server.postgres.query<{ key: string }>(
-      `select key from backup.objects where kind = 'segment'`,
-    )
-    const unknown = bucket.keys().filter((key) => parseSegmentKey(key) && !rows.some((row) => row.key === key))
-    expect(unknown.length).toBeGreaterThan(1)
-    expect(unknown.filter((key) => !key.includes('/wal/00000001/'))).toEqual([])
-    expect(overwritten()).toEqual([])
-    expect(await pair.server.postgres.query('select * from backup.wal_gaps')).toEqual([])
+      const { bucket } = pair.server
+      const rows = await pair.server.postgres.query<{ key: string }>(
+        `select key from backup.objects where kind = 'segment'`,
+      )
+      const unknown = bucket.keys().filter((key) => parseSegmentKey(key) && !rows.some((row) => row.key === key))
+      expect(unknown.length).toBeGreaterThan(1)
+      expect(unknown.filter((key) => !key.includes('/wal/00000001/'))).toEqual([])
+      expect(overwritten()).toEqual([])
+      expect(await pair.server.postgres.query('select * from backup.wal_gaps')).toEqual([])
 
-    expect(await restored()).toBe('a b c')
-    expect(await restored('--target-timeline', '1')).toBe('a b lost lost too')
-    expect(await restored('--target-timeline', '1', '--target', `time=${lost}`)).toBe('a b lost')
-    // A backup of the new timeline, and WAL after it.
-    await pair.server.backUp()
-    await mark('d')
-    await recordAllWal(pair.server)
-    expect(await restored()).toBe('a b c d')
-  })
+      expect(await restored()).toBe('a b c')
+      expect(await restored('--target-timeline', '1')).toBe('a b lost lost too')
+      expect(await restored('--target-timeline', '1', '--target', `time=${lost}`)).toBe('a b lost')
+      // A backup of the new timeline, and WAL after it.
+      await pair.server.backUp()
+      await mark('d')
+      await recordAllWal(pair.server)
+      expect(await restored()).toBe('a b c d')
+    },
+  )
 })
 
 test('a standby that follows a failover is read on, from one timeline into the next', async () => {

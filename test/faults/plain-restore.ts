@@ -1,7 +1,8 @@
-import { chmod, mkdir, rm, symlink, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
-import { parseSegmentKey } from '../../src/box/key-names.js'
-import { parseManifest } from '../../src/box/manifest.js'
+import { chmod, mkdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
+import { basename, join } from 'node:path'
+import { createHash } from 'node:crypto'
+import { parseSegmentKey, parseTailKey, sha12, tailsPrefix } from '../../src/box/key-names.js'
+import { parseManifest, type Manifest } from '../../src/box/manifest.js'
 import { verifyBackupManifest } from '../sandbox/backup-manifest.js'
 import { sandboxOwned, scratchDir, startFromDataDir, type SandboxPostgres } from '../sandbox/postgres.js'
 import { run } from '../sandbox/run.js'
@@ -9,7 +10,8 @@ import type { Bucket } from '../sandbox/s3/store.js'
 import { until } from '../sandbox/until.js'
 
 /**
- * Restores one base backup and all WAL with `zstd`, `tar` and `pg_ctl` alone, and starts it. The caller removes it.
+ * Restores one base backup and all WAL, tails too, with `zstd`, `tar` and `pg_ctl` alone, and starts it. The caller
+ * removes it.
  *
  * Throws when a file differs from Postgres's own manifest, or recovery fails.
  */
@@ -19,23 +21,20 @@ export async function startPlainly(bucket: Bucket, manifestKey: string): Promise
   const dataDir = await sandboxOwned(join(home, 'data'))
   for (const { tablespace, parts } of manifest.archives) {
     const directory = tablespace === 'base' ? dataDir : await sandboxOwned(join(home, tablespace))
-    const stored = Buffer.concat(parts.map(({ key }) => bucket.get(key)))
-    await unpack(stored, join(home, `${tablespace}.tar.zst`), directory)
+    const whole = Buffer.concat(parts.map(({ key }) => bucket.get(key)))
+    await unpack(whole, join(home, `${tablespace}.tar.zst`), directory)
     if (tablespace === 'base') continue
     await mkdir(join(dataDir, 'pg_tblspc'), { recursive: true })
     await symlink(directory, join(dataDir, 'pg_tblspc', tablespace))
   }
-  await writeUnpacked(bucket.get(manifest.backup_manifest.key), join(dataDir, 'backup_manifest'))
+  await writeUnpacked([[join(dataDir, 'backup_manifest'), bucket.get(manifest.backup_manifest.key)]])
   const problems = await verifyBackupManifest(dataDir)
   if (problems.length > 0) throw new Error(`the restored files differ:\n${problems.join('\n')}`)
 
   // The map of the lost server names directories that are still there: ours are linked already.
   if (manifest.tablespace_map !== null) await run('rm', [join(dataDir, 'tablespace_map')])
   const wal = await sandboxOwned(join(home, 'wal'))
-  for (const key of bucket.keys()) {
-    const segment = parseSegmentKey(key)
-    if (segment) await writeUnpacked(bucket.get(key), join(wal, segment.name))
-  }
+  await unpackWal(bucket, manifest, wal)
   // A backup of a standby holds what made it one.
   await rm(join(dataDir, 'standby.signal'), { force: true })
   await writeFile(join(dataDir, 'recovery.signal'), '')
@@ -49,14 +48,52 @@ export async function startPlainly(bucket: Bucket, manifestKey: string): Promise
   return restored
 }
 
+async function unpackWal(bucket: Bucket, manifest: Manifest, wal: string): Promise<void> {
+  const segments = new Map<string, Buffer>()
+  for (const key of bucket.keys()) {
+    const segment = parseSegmentKey(key)
+    if (segment) segments.set(segment.name, bucket.get(key))
+  }
+  await writeUnpacked([...segments].map(([name, stored]) => [join(wal, name), stored]))
+  const home = { server: manifest.server, systemIdentifier: manifest.system_identifier }
+  const tails = bucket.keys(tailsPrefix(home)).filter((key) => !segments.has(parseTailKey(key)!.name))
+  const pieces = await scratchDir('tails')
+  const file = (key: string) => join(pieces, basename(key, '.zst'))
+  await writeUnpacked(tails.map((key) => [file(key), bucket.get(key)]))
+  await joinTails(tails, file, manifest.wal_segment_bytes, wal)
+}
+
+/** Makes segments of tails, as RESTORE.md says: joined by their marks as far as there is no gap, then zeros. */
+async function joinTails(
+  tails: readonly string[],
+  file: (key: string) => string,
+  segmentBytes: number,
+  wal: string,
+): Promise<void> {
+  const joined = new Map<string, Buffer>()
+  for (const key of tails) {
+    const { name, from, to, sha12: mark } = parseTailKey(key)!
+    const before = joined.get(name) ?? Buffer.alloc(0)
+    const begin = Number(from % BigInt(segmentBytes))
+    if (begin > before.length || begin + Number(to - from) <= before.length) continue
+    const longer = Buffer.concat([before.subarray(0, begin), await readFile(file(key))])
+    if (sha12(createHash('sha256').update(longer).digest()) === mark) joined.set(name, longer)
+  }
+  for (const [name, bytes] of joined) {
+    const rest = Buffer.alloc(segmentBytes - bytes.length)
+    await writeFile(join(wal, name), Buffer.concat([bytes, rest]), { mode: 0o644 })
+  }
+}
+
 async function unpack(stored: Buffer, file: string, directory: string): Promise<void> {
   await writeFile(file, stored)
   await chmod(file, 0o644)
   await run('tar', ['--zstd', '-xf', file, '-C', directory, '--no-same-owner'], { asSandboxUser: true })
 }
 
-async function writeUnpacked(stored: Buffer, file: string): Promise<void> {
-  await writeFile(`${file}.zst`, stored)
-  await run('zstd', ['-dq', '--rm', `${file}.zst`, '-o', file])
-  await chmod(file, 0o644)
+/** Writes zstd files and unpacks them under their plain names, all by one call of the tool. */
+async function writeUnpacked(files: readonly (readonly [name: string, stored: Buffer])[]): Promise<void> {
+  if (files.length === 0) return
+  for (const [name, stored] of files) await writeFile(`${name}.zst`, stored, { mode: 0o644 })
+  await run('zstd', ['-dq', '--rm', ...files.map(([name]) => `${name}.zst`)])
 }

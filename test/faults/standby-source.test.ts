@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { parseManifestKey } from '../../src/box/key-names.js'
 import { diffSnapshots, snapshotRows } from '../sandbox/compare.js'
+import { postgresVersions } from '../sandbox/postgres.js'
 import { Restores } from '../sandbox/restored.js'
 import { startWorkload } from '../sandbox/workload.js'
 import { disagreements, storedManifests } from './agreement.js'
@@ -10,7 +11,7 @@ import { showLogOfFailures } from './show-log.js'
 import { StandbyPair } from './standby-pair.js'
 import { until } from '../sandbox/until.js'
 
-describe.each([18, 15] as const)('a worker that reads from a standby of Postgres %i', (version) => {
+describe.each(postgresVersions)('a worker that reads from a standby of Postgres %i', (version) => {
   let pair: StandbyPair
   let restores: Restores
 

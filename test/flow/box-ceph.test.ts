@@ -1,12 +1,13 @@
 import { randomBytes } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
-import { GetObjectCommand, ListObjectsV2Command } from '@aws-sdk/client-s3'
+import { GetObjectCommand, ListObjectsV2Command, ListObjectVersionsCommand } from '@aws-sdk/client-s3'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { Part } from '../../src/box/box.js'
 import type { Grant } from '../../src/box/grant.js'
 import { createHttpBox, type HttpBox } from '../../src/box/http-box.js'
 import { createPart } from '../../src/box/part.js'
 import { cephAvailable, startCeph, type Ceph } from '../sandbox/ceph/ceph.js'
+import { CUTS, CuttingProxy } from '../sandbox/s3/cutting-proxy.js'
 import { makeGrant, sdkClient } from '../sandbox/s3/test-grant.js'
 
 const MIB = 1024 * 1024
@@ -77,5 +78,28 @@ describe.runIf(await cephAvailable())('the box at a real Ceph', () => {
       }
       client.destroy()
     })
+  })
+
+  test.each([100, 3 * MIB])('keeps nothing of a part of %i bytes that is cut off on its way', async (bytes) => {
+    const proxy = await CuttingProxy.start(ceph.endpoint)
+    const grant = await makeGrant({ ...ceph, endpoint: proxy.endpoint }, { server: 'db1', bucket: 'kept' })
+    const box = createHttpBox({ grant: () => grant, connections: 1 })
+    const client = sdkClient(ceph)
+    try {
+      for (const [index, cut] of CUTS.entries()) {
+        const sent = part(`db1/cut/${bytes}-${index}`, bytes)
+        proxy.cut({ key: /./, cuts: [cut] })
+        await expect(box.post(sent, never)).rejects.toMatchObject({ code: 'box_unavailable' })
+        await expect(box.post(sent, never)).resolves.toMatchObject({ key: sent.key, bytes })
+        const { Versions = [] } = await client.send(new ListObjectVersionsCommand({ Bucket: 'kept', Prefix: sent.key }))
+        expect(Versions.map(({ ETag }) => ETag)).toEqual(
+          Array.from({ length: cut.in === 'answer' ? 2 : 1 }, () => `"${sent.md5.toString('hex')}"`),
+        )
+      }
+    } finally {
+      client.destroy()
+      await box.close()
+      await proxy.close()
+    }
   })
 })

@@ -116,3 +116,39 @@ describe.each(postgresVersions)('the WAL stream of Postgres %i', (version) => {
     }
   })
 })
+
+test('the stream rests while all buffers are out, and loses nothing by it', async () => {
+  const postgres = await startPostgres({ initdb: ['--wal-segsize=1'] })
+  const connection = await open(postgres)
+  try {
+    const { segmentBytes } = await identifyServer(connection)
+    const { restartLsn, timeline } = await ensureSlot(connection, 'postbox')
+    await postgres.query('create table t as select n, repeat(md5(n::text), 30) from generate_series(1, 20000) n')
+    await postgres.query('select pg_switch_wal()')
+    const buffers = new FramePool(2, segmentBytes)
+    let rests = 0
+    connection.pause = () => {
+      rests++
+      ReplicationConnection.prototype.pause.call(connection)
+    }
+    const start = segmentStart(restartLsn, segmentBytes)
+    const options = { slot: 'postbox', timeline, start, stored: restartLsn, segmentBytes }
+    const names: string[] = []
+    for await (const event of new WalStream(connection, options, buffers).read()) {
+      if (event.kind !== 'segment') break
+      // Nobody releases a buffer meanwhile, and a dozen segments more wait.
+      await until('the socket rests', () => rests > 0)
+      expect(buffers.out).toBeLessThanOrEqual(3)
+      const name = segmentName(event.segment, segmentBytes)
+      expect(event.bytes.equals(await readFile(join(postgres.dataDir, 'pg_wal', name)))).toBe(true)
+      names.push(name)
+      buffers.release(event.bytes)
+      if (names.length === 12) break
+    }
+    expect(names).toEqual([...names].sort())
+    expect(new Set(names).size).toBe(12)
+  } finally {
+    connection.close()
+    await postgres.remove()
+  }
+})

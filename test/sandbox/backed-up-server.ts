@@ -100,8 +100,10 @@ export class BackedUpServer {
     return this.worker
   }
 
-  async installGrant(expires = '12h'): Promise<void> {
-    const grant = await postboxOk(['grant', '--server', this.server, '--expires', expires], this.keyholderEnv)
+  /** @param endpoint where the worker is to post to, if that is not S3 itself */
+  async installGrant(expires = '12h', endpoint = this.s3.endpoint): Promise<void> {
+    const env = { ...this.keyholderEnv, POSTBOX_S3_ENDPOINT: endpoint }
+    const grant = await postboxOk(['grant', '--server', this.server, '--expires', expires], env)
     await this.postgres.query('select backup.install_grant($1)', [grant])
   }
 

@@ -11,6 +11,9 @@ import { sandboxUser } from './user.js'
 /** The compiled program, as it is shipped. */
 export const cli = join(import.meta.dirname, '../../dist/cli.js')
 
+/** As the program starts itself (src/postbox.sh). */
+const HEAP_OPTION = '--max-semi-space-size=1'
+
 export type { Ended as CommandResult } from './postbox.js'
 
 /** Runs `postbox ARGS…` to its end with nothing in its environment but `env`. */
@@ -56,7 +59,7 @@ export class WorkerProcess {
   /** @param as who runs it: ourselves, or the user that runs Postgres by a program that this one may read */
   constructor(env: Record<string, string>, as: Program | null = null) {
     const { node, cli: shipped } = as ?? { node: process.execPath, cli }
-    this.#child = spawn(node, [shipped, 'worker'], {
+    this.#child = spawn(node, [HEAP_OPTION, shipped, 'worker'], {
       env: { ...bareEnvironment, POSTBOX_LOG_LEVEL: 'debug', ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
       ...(as ? sandboxUser() : null),

@@ -4,10 +4,11 @@ import { Client, type QueryResultRow } from 'pg'
 import { postgresHome, type PostgresVersion } from './binaries.js'
 import { endWithUs, forgetProcess } from './guard.js'
 import { freePort } from './ports.js'
-import { childrenOf, killAll } from './processes.js'
+import { childrenOf, killAll, running } from './processes.js'
 import { plainEnv, run } from './run.js'
 import { removeScratch, scratchDir } from './scratch.js'
 import { freshDataDir } from './template.js'
+import { until } from './until.js'
 
 export { postgresVersions, type PostgresVersion } from './binaries.js'
 export { removeScratch, sandboxOwned, scratchDir } from './scratch.js'
@@ -183,8 +184,20 @@ export class SandboxPostgres {
   /** Kills the postmaster and all its processes at once, and waits until they are gone. */
   async kill9(): Promise<void> {
     if (this.#pid === null) return
-    const pid = this.#pid
-    await killAll([pid, ...(await childrenOf(pid))])
+    await killAll([this.#pid, ...(await childrenOf(this.#pid))])
+    await this.#buried(this.#pid)
+  }
+
+  /** Kills the postmaster alone, and waits until its processes have ended by themselves, as they do when they see it. */
+  async killPostmaster(): Promise<void> {
+    if (this.#pid === null) return
+    const children = await childrenOf(this.#pid)
+    await killAll([this.#pid])
+    for (const pid of children) await until(`process ${pid} has ended`, async () => !(await running(pid)))
+    await this.#buried(this.#pid)
+  }
+
+  async #buried(pid: number): Promise<void> {
     forgetProcess(pid)
     // In a container whose first process collects no orphans the dead postmaster stays a zombie, and the next one would
     // take it, by these lock files, for a running server.

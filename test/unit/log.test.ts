@@ -54,6 +54,12 @@ describe('the log', () => {
     expect(logging((log) => void log.error({ err: error }))).not.toContain('hunter2')
   })
 
+  test('shows what a server said as a cause by its SQLSTATE and message', () => {
+    const cause = { code: '57P01', message: 'terminating connection', detail: undefined, fields: 'hunter2' }
+    const error = new PostboxError('replication_failed', 'it failed', 'Wait.', { cause })
+    expect(describeError(error)['cause']).toEqual({ code: '57P01', message: 'terminating connection' })
+  })
+
   test('shows a defect with its stack', () => {
     expect(describeError(new TypeError('x is not a function'))).toMatchObject({
       name: 'TypeError',

@@ -39,9 +39,9 @@ class Gatherer implements CopyHandler {
     this.#endIfWhole()
   }
 
-  body(piece: Buffer): void {
-    this.#current.push(Buffer.from(piece))
-    this.#left -= piece.length
+  body(read: Buffer, from: number, to: number): void {
+    this.#current.push(Buffer.from(read.subarray(from, to)))
+    this.#left -= to - from
     this.#endIfWhole()
   }
 

@@ -2,13 +2,13 @@ import { createHash, randomBytes } from 'node:crypto'
 import { zstdDecompressSync } from 'node:zlib'
 import { afterAll, expect, test } from 'vitest'
 import { FRAME_BYTES, sharedMemory } from '../../src/transform/frame-pool.js'
-import type * as Shipped from '../../src/transform/segment-threads.js'
+import type * as Shipped from '../../src/transform/compress-threads.js'
 
 // As it is shipped: a thread starts from a file of its own.
-const shipped = new URL('../../dist/transform/segment-threads.js', import.meta.url).href
-const { SegmentThreads } = (await import(shipped)) as typeof Shipped
+const shipped = new URL('../../dist/transform/compress-threads.js', import.meta.url).href
+const { CompressThreads } = (await import(shipped)) as typeof Shipped
 
-const threads = new SegmentThreads(2)
+const threads = new CompressThreads(2)
 
 afterAll(() => threads.close())
 
@@ -22,7 +22,7 @@ test('segments compressed at once come back whole, each as its own frames and ha
     randomBytes(Math.ceil(bytes / 2)).copy(raw)
     return raw
   })
-  const all = await Promise.all(raws.map((raw) => threads.compress(raw, 3)))
+  const all = await Promise.all(raws.map((raw) => threads.compressSegment(raw, 3)))
   for (const [at, { chunks, sha256, md5 }] of all.entries()) {
     expect(chunks).toHaveLength(Math.ceil(sizes[at]! / FRAME_BYTES))
     expect(Buffer.concat(chunks.map((chunk) => zstdDecompressSync(chunk))).equals(raws[at]!)).toBe(true)
@@ -32,14 +32,14 @@ test('segments compressed at once come back whole, each as its own frames and ha
 })
 
 test('a compression that fails fails that segment, and the next one is compressed all the same', async () => {
-  await expect(threads.compress(sharedMemory(100), 'none' as never)).rejects.toMatchObject({ code: 'internal' })
-  const { chunks } = await threads.compress(sharedMemory(100), 1)
+  await expect(threads.compressSegment(sharedMemory(100), 'none' as never)).rejects.toMatchObject({ code: 'internal' })
+  const { chunks } = await threads.compressSegment(sharedMemory(100), 1)
   expect(zstdDecompressSync(chunks[0]!)).toHaveLength(100)
 })
 
 test('threads that are closed reject what they were at', async () => {
-  const own = new SegmentThreads(1)
-  const compressing = own.compress(sharedMemory(FRAME_BYTES * 4), 19)
+  const own = new CompressThreads(1)
+  const compressing = own.compressSegment(sharedMemory(FRAME_BYTES * 4), 19)
   const refused = expect(compressing).rejects.toMatchObject({ code: 'internal' })
   await own.close()
   await refused

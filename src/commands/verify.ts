@@ -1,0 +1,117 @@
+import { Command, InvalidArgumentError, Option } from 'commander'
+import { checkServerName } from '../box/server-name.js'
+import { PostboxError } from '../errors.js'
+import type { Archive } from '../keyholder/archive.js'
+import { systemIdentifiers } from '../keyholder/stored-backups.js'
+import { verifyParts, verifyWal } from '../keyholder/verify/verify-contents.js'
+import { verifyHome, type Problem, type VerifiedFolder, type VerifiedHome } from '../keyholder/verify/verify-home.js'
+import { Progress } from './progress.js'
+import { roundBytes } from './round-bytes.js'
+import { withArchive } from './with-archive.js'
+
+const help = `
+Examples:
+  By listing alone: is everything there that manifests and WAL names promise?
+  $ postbox verify --server db1
+
+  Read and unpack every byte:
+  $ postbox verify --server db1 --deep
+
+Exit codes: 0 nothing that was promised is lost (there may be warnings), 1 something is.`
+
+interface Options {
+  server: string
+  systemIdentifier?: string
+  backup?: string
+  deep?: boolean
+  jobs: number
+  json?: true
+}
+
+type Verified = VerifiedHome & { deep: boolean }
+
+/** `postbox verify`: whether the archive holds what it promises. */
+export function verifyCommand(): Command {
+  return new Command('verify')
+    .requiredOption('--server <name>', 'the server whose archive it is')
+    .option('--system-identifier <number>', "one of the server's lives (default: all)")
+    .option('--backup <id>', 'this backup or dump alone (default: all of them, and all WAL)')
+    .option('--all', 'all of them (the default)')
+    .option('--deep', 'read everything, compare every SHA-256, unpack every frame')
+    .addOption(new Option('--jobs <number>', 'objects to read at once').argParser(parseJobs).default(4))
+    .option('--json', 'print JSON')
+    .addHelpText('after', help)
+    .action(async (options: Options) => {
+      const homes = await withArchive((archive) => verifyAll(archive, options))
+      process.stdout.write(
+        options.json ? JSON.stringify({ ok: isSound(homes), servers: homes }, null, 1) + '\n' : describeAll(homes),
+      )
+      if (!isSound(homes)) process.exitCode = 1
+    })
+}
+
+const isSound = (homes: readonly Verified[]): boolean =>
+  homes.every(({ problems }) => problems.every(({ severity }) => severity === 'warning'))
+
+async function verifyAll(archive: Archive, options: Options): Promise<Verified[]> {
+  const { server, systemIdentifier, backup } = options
+  const lives = await systemIdentifiers(archive, checkServerName(server))
+  const wanted = lives.filter((one) => systemIdentifier === undefined || one === systemIdentifier)
+  const homes: Verified[] = []
+  for (const one of wanted) homes.push(await verifyOne(archive, { server, systemIdentifier: one }, options))
+  const having = backup === undefined ? homes : homes.filter(({ objects }) => objects > 0)
+  if (having.length > 0) return having
+  const what = backup === undefined ? 'nothing' : `no backup or dump ${backup}`
+  const hint = 'Run "postbox list" to see what is in the bucket.'
+  throw new PostboxError('backup_missing', `${what} is stored for server ${server}`, hint)
+}
+
+async function verifyOne(
+  archive: Archive,
+  home: { server: string; systemIdentifier: string },
+  { backup, deep = false, jobs, json }: Options,
+): Promise<Verified> {
+  const folders: VerifiedFolder[] = []
+  const verified = await verifyHome(archive, home, { only: backup ?? null }, (folder) => {
+    if (deep) folders.push(folder)
+    return Promise.resolve()
+  })
+  if (!deep) return { ...verified, deep }
+  const progress = new Progress('reading', verified.bytes, process.stderr.isTTY && !json)
+  const read = (bytes: number) => {
+    progress.add(bytes)
+  }
+  try {
+    for (const { id, parts } of folders) verified.problems.push(...(await verifyParts(archive, id, parts, jobs, read)))
+    if (backup === undefined) verified.problems.push(...(await verifyWal(archive, home, jobs, read)))
+  } finally {
+    progress.end()
+  }
+  return { ...verified, deep }
+}
+
+function describeAll(homes: readonly Verified[]): string {
+  return homes.map(describe).join('\n')
+}
+
+function describe(home: Verified): string {
+  const { objects, bytes, backups, dumps, segments, tails, problems, deep } = home
+  const errors = problems.filter(({ severity }) => severity === 'error').length
+  const how = deep ? 'read and unpacked' : 'by listing alone (--deep reads them)'
+  return [
+    `server ${home.server}, system identifier ${home.system_identifier}`,
+    `  ${objects} objects, ${roundBytes(bytes)}, ${how}`,
+    `  whole: ${backups} base backups, ${dumps} dumps; ${segments} WAL segments, ${tails} tails`,
+    ...problems.map((one) => `  ${describeProblem(one)}`),
+    errors === 0 ? '  nothing that was promised is lost' : `  ${errors} errors: something that was promised is lost`,
+    '',
+  ].join('\n')
+}
+
+const describeProblem = ({ severity, id, problem }: Problem): string =>
+  `${severity}: ${id === null ? '' : `${id}: `}${problem}`
+
+function parseJobs(text: string): number {
+  if (!/^([1-9]|[1-5]\d|6[0-4])$/.test(text)) throw new InvalidArgumentError('Use 1 to 64.')
+  return Number(text)
+}

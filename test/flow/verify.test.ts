@@ -1,0 +1,145 @@
+import { afterEach, beforeAll, afterAll, describe, expect, test } from 'vitest'
+import { BackedUpServer } from '../sandbox/backed-up-server.js'
+import { keyholderEnv, postbox } from '../sandbox/command.js'
+import { startS3, type LocalS3 } from '../sandbox/s3/server.js'
+import { SyntheticArchive } from '../sandbox/synthetic-archive.js'
+
+interface Answer {
+  ok: boolean
+  servers: {
+    objects: number
+    backups: number
+    segments: number
+    tails: number
+    problems: { severity: string; id: string | null; problem: string }[]
+  }[]
+}
+
+async function verify(s3: LocalS3, bucket: string, ...args: string[]) {
+  const { code, stdout, stderr } = await postbox(
+    ['verify', '--server', 'db1', '--json', ...args],
+    keyholderEnv(s3, bucket),
+  )
+  if (stdout === '') throw new Error(stderr)
+  const { ok, servers } = JSON.parse(stdout) as Answer
+  expect(code).toBe(ok ? 0 : 1)
+  return { ok, ...servers[0]!, problems: servers.flatMap(({ problems }) => problems) }
+}
+
+describe('an archive that a worker wrote', () => {
+  let backedUp: BackedUpServer
+  beforeAll(async () => {
+    backedUp = await BackedUpServer.start()
+    await backedUp.backUp()
+    await backedUp.postgres.query('create table t as select generate_series(1, 1000) n')
+    await backedUp.backUp()
+    await backedUp.storeAllWal()
+    await backedUp.postgres.query('insert into t select generate_series(1, 1000)')
+    await backedUp.untilDurable()
+    await backedUp.worker.stop()
+  })
+  afterAll(() => backedUp.remove())
+
+  test('is whole, by listing and byte by byte', async () => {
+    for (const args of [[], ['--deep']]) {
+      const found = await verify(backedUp.s3, 'backups', ...args)
+      expect(found).toMatchObject({ ok: true, backups: 2, problems: [] })
+      expect(found.objects).toBe(backedUp.bucket.keys('db1/').filter((key) => key.split('/').length > 2).length)
+      expect([found.segments, found.tails].every((count) => count > 0)).toBe(true)
+    }
+  })
+
+  test('shows each changed byte to who reads it, wherever it is', async () => {
+    const { bucket } = backedUp
+    const changed = [
+      bucket.keys().find((key) => key.endsWith('.tar.zst'))!,
+      bucket.keys().find((key) => key.includes('/backup_manifest-'))!,
+      bucket.keys().find((key) => key.includes('/wal/'))!,
+    ]
+    for (const key of changed) bucket.corrupt(key)
+    expect(await verify(backedUp.s3, 'backups')).toMatchObject({ ok: true, problems: [] })
+    const { ok, problems } = await verify(backedUp.s3, 'backups', '--deep')
+    expect(ok).toBe(false)
+    expect(problems.map(({ severity }) => severity)).toEqual(['error', 'error', 'error'])
+    for (const key of changed) expect(problems.some(({ problem }) => problem.includes(key))).toBe(true)
+    for (const key of changed) bucket.corrupt(key)
+  })
+})
+
+describe('an archive of which something is missing, or too much', () => {
+  let s3: LocalS3
+  let made: SyntheticArchive
+  afterEach(() => s3.close())
+
+  const start = async () => {
+    s3 = await startS3({ buckets: [{ name: 'b', versioned: true }] })
+    made = new SyntheticArchive(s3.bucket('b'), 'db1')
+    const first = { startedAt: '2026-11-22T10:00:00Z', stoppedAt: '2026-11-22T10:05:00Z' }
+    const manifest = made.backup({ ...first, start: '0/100028', stop: '0/100100' })
+    for (const lsn of ['0/100000', '0/200000']) made.segment(1, lsn, ['2026-11-22T10:30:00Z'])
+    return manifest
+  }
+  const lines = async (...args: string[]) =>
+    (await verify(s3, 'b', ...args)).problems.map(({ severity, problem }) => `${severity}: ${problem}`)
+
+  test('names parts that are gone, or of another size', async () => {
+    const manifest = await start()
+    const [{ parts }] = manifest.archives as [(typeof manifest.archives)[0]]
+    s3.bucket('b').remove(parts[0]!.key)
+    expect(await lines()).toEqual([`error: the archive does not have ${parts[0]!.key}`])
+    s3.bucket('b').put(parts[0]!.key, Buffer.from('x'))
+    expect(await lines()).toEqual([expect.stringContaining(`error: ${parts[0]!.key} has 1 bytes instead of`)])
+  })
+
+  test('tells a gap that loses times from one that a later backup closed', async () => {
+    await start()
+    made.segment(1, '0/400000')
+    const gap = 'WAL of timeline 1 is missing from 0/300000 to 0/400000'
+    expect(await lines()).toEqual([`error: ${gap}`])
+    made.backup({
+      startedAt: '2026-11-23T10:00:00Z',
+      stoppedAt: '2026-11-23T10:05:00Z',
+      start: '0/400028',
+      stop: '0/400100',
+    })
+    expect((await lines()).filter((line) => line.includes(gap))).toEqual([`warning: ${gap}`])
+  })
+
+  test('says when a backup lacks the WAL that it needs', async () => {
+    await start()
+    made.backup({
+      startedAt: '2026-11-23T10:00:00Z',
+      stoppedAt: '2026-11-23T10:05:00Z',
+      start: '0/500028',
+      stop: '0/500100',
+    })
+    expect(await lines()).toContainEqual(expect.stringMatching(/^error: WAL that it needs is not stored: /))
+  })
+
+  test('names what no honest worker would have stored', async () => {
+    const manifest = await start()
+    const bucket = s3.bucket('b')
+    const prefix = `db1/${made.home.systemIdentifier}/`
+    const [{ parts }] = manifest.archives as [(typeof manifest.archives)[0]]
+    bucket.put(`${prefix}base/${manifest.backup_id}/base/000001-0123456789ab.tar.zst`, Buffer.from('x'))
+    bucket.put(`${prefix}notes.txt`, Buffer.from('x'))
+    bucket.put(parts[0]!.key, Buffer.from('other bytes'))
+    made.putManifest({ ...manifest, label: 'another' })
+    const found = await lines()
+    expect(found.every((line) => line.startsWith('warning: '))).toBe(true)
+    for (const text of [`${prefix}notes.txt`, parts[0]!.key, 'is a second manifest', '000001-0123456789ab.tar.zst']) {
+      expect(found.filter((line) => line.includes(text))).toHaveLength(1)
+    }
+  })
+
+  test('can be looked at backup by backup', async () => {
+    const { backup_id } = await start()
+    s3.bucket('b').put(`db1/${made.home.systemIdentifier}/notes.txt`, Buffer.from('x'))
+    expect(await verify(s3, 'b', '--backup', backup_id)).toMatchObject({ ok: true, backups: 1, problems: [] })
+    const { code, stderr } = await postbox(
+      ['verify', '--server', 'db1', '--backup', '20260101T000000Z-0000'],
+      keyholderEnv(s3, 'b'),
+    )
+    expect([code, stderr]).toEqual([1, expect.stringContaining('(backup_missing)')])
+  })
+})
