@@ -7,9 +7,9 @@ create or replace function backup.start_dump(
     label text default null,
     -- {"jobs": connections that copy at once, in place of the setting dump_jobs,
     --  "only": "schema" or "data",
-    --  "exclude": ["schema.table", …] left out with all partitions; * and ? stand for any characters, or one,
-    --  "exclude_data": ["schema.table", …] the same, for the rows alone,
-    --  "where": {"schema.table": condition, …} only these rows,
+    --  "exclude": ["schema.table", ...] left out with all partitions; * and ? stand for any characters, or one,
+    --  "exclude_data": ["schema.table", ...] the same, for the rows alone,
+    --  "where": {"schema.table": condition, ...} only these rows,
     --  "masked": true for what backup.mask() says in place of the columns,
     --  "row_security": true to take the rows that policies let the worker see, in place of an error}
     options jsonb default '{}'

@@ -55,7 +55,7 @@ declare
     used record;
     problems jsonb := (select r.problems from backup._worker_report() r);
     renew text := format(
-        'Run "postbox grant --server %s" where the S3 keys are, then select backup.install_grant(…).',
+        'Run "postbox grant --server %s" where the S3 keys are, then select backup.install_grant(...).',
         coalesce(backup._setting_value('server'), 'NAME'));
     component text;
 begin
