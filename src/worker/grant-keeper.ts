@@ -33,7 +33,7 @@ export class GrantKeeper {
     throw new PostboxError(
       'grant_missing',
       'no grant is installed',
-      'Run "postbox grant --server <name>" where the S3 keys are, then select backup.install_grant(…).',
+      'Run "postbox grant --server <name>" where the S3 keys are, then select backup.install_grant(...).',
     )
   }
 

@@ -2,12 +2,17 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { parseDumpManifest } from '../../src/box/dump-manifest.js'
+import { openArchive } from '../../src/keyholder/archive.js'
+import { chooseDump } from '../../src/keyholder/dumps/choose-dump.js'
+import { restoreDump } from '../../src/keyholder/dumps/restore-dump.js'
+import { Secret } from '../../src/secret.js'
 import { BackedUpServer } from '../sandbox/backed-up-server.js'
 import { databaseText, firstDifference } from '../sandbox/client/database-text.js'
 import { clientPrograms } from '../sandbox/client/programs.js'
 import { cli, postbox } from '../sandbox/command.js'
 import { cleanEnvironment } from '../sandbox/postbox.js'
 import { loadRegression } from '../sandbox/regression/load-regression.js'
+import { sdkClient } from '../sandbox/s3/test-grant.js'
 import { until } from '../sandbox/until.js'
 
 const bin = await clientPrograms()
@@ -128,6 +133,31 @@ describe.skipIf(bin === null)('parts of a dump', () => {
       ),
     ).toBeNull()
     await query('alter role somebody rename to app_owner')
+  })
+
+  test('say beforehand how many bytes there are to load, and then each of them', async () => {
+    const client = sdkClient(backedUp.s3)
+    const said = { expected: [] as number[], loaded: 0 }
+    try {
+      const archive = openArchive(client, 'backups')
+      const asked = { server: 'db1', systemIdentifier: null, dumpId: null, masked: false }
+      const { dump, located } = await chooseDump(archive, asked)
+      await restoreDump({
+        ...{ archive, dump, located, jobs: 2, tables: 'toasted,only_nulls', what: 'data', create: false, clean: false },
+        ...{ ifExists: false, owner: true, privileges: true, disableTriggers: false },
+        database: new Secret(backedUp.postgres.url({ database: 'bare' })),
+        signal: AbortSignal.timeout(60_000),
+        onExpected: (bytes) => said.expected.push(bytes),
+        onProgress: (bytes) => (said.loaded += bytes),
+        onNote: () => undefined,
+      })
+      const tables = dump.manifest.tables.filter(({ name }) => ['toasted', 'only_nulls'].includes(name))
+      const parts = tables.flatMap(({ slices }) => slices.flatMap((slice) => slice.parts))
+      const bytes = parts.reduce((sum, part) => sum + part.bytes, 0)
+      expect({ ...said, parts: parts.length > 2 }).toEqual({ expected: [bytes], loaded: bytes, parts: true })
+    } finally {
+      client.destroy()
+    }
   })
 
   test('leave no session behind when the restore is interrupted', async () => {
