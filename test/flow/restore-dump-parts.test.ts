@@ -154,7 +154,8 @@ describe.skipIf(bin === null)('parts of a dump', () => {
       const tables = dump.manifest.tables.filter(({ name }) => ['toasted', 'only_nulls'].includes(name))
       const parts = tables.flatMap(({ slices }) => slices.flatMap((slice) => slice.parts))
       const bytes = parts.reduce((sum, part) => sum + part.bytes, 0)
-      expect({ ...said, parts: parts.length > 2 }).toEqual({ expected: [bytes], loaded: bytes, parts: true })
+      expect(bytes).toBeGreaterThan(100_000)
+      expect(said).toEqual({ expected: [bytes], loaded: bytes })
     } finally {
       client.destroy()
     }
