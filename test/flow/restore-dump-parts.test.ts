@@ -141,9 +141,18 @@ describe.skipIf(bin === null)('parts of a dump', () => {
     try {
       const archive = openArchive(client, 'backups')
       const asked = { server: 'db1', systemIdentifier: null, dumpId: null, masked: false }
-      const { dump, located } = await chooseDump(archive, asked)
+      const { dump: chosen, located } = await chooseDump(archive, asked)
       await restoreDump({
-        ...{ archive, dump, located, jobs: 2, tables: 'toasted,only_nulls', what: 'data', create: false, clean: false },
+        ...{
+          archive,
+          dump: chosen,
+          located,
+          jobs: 2,
+          tables: 'toasted,only_nulls',
+          what: 'data',
+          create: false,
+          clean: false,
+        },
         ...{ ifExists: false, owner: true, privileges: true, disableTriggers: false },
         database: new Secret(backedUp.postgres.url({ database: 'bare' })),
         signal: AbortSignal.timeout(60_000),
@@ -151,7 +160,7 @@ describe.skipIf(bin === null)('parts of a dump', () => {
         onProgress: (bytes) => (said.loaded += bytes),
         onNote: () => undefined,
       })
-      const tables = dump.manifest.tables.filter(({ name }) => ['toasted', 'only_nulls'].includes(name))
+      const tables = chosen.manifest.tables.filter(({ name }) => ['toasted', 'only_nulls'].includes(name))
       const parts = tables.flatMap(({ slices }) => slices.flatMap((slice) => slice.parts))
       const bytes = parts.reduce((sum, part) => sum + part.bytes, 0)
       expect(bytes).toBeGreaterThan(100_000)

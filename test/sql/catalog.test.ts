@@ -64,6 +64,7 @@ describe.each(postgresVersions)('the typed catalog on Postgres %i', (version) =>
       upload_rate_limit: 0,
       job_max_attempts: 3,
       base_max_age: 8 * 86_400,
+      drill_max_age: 31 * 86_400,
       wal_interval: 1,
       wal_keep_limit: 0,
       base_after_gap: 'on',

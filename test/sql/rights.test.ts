@@ -49,6 +49,7 @@ const calls: [call: string, who: Person[]][] = [
   [`select backup._record_gap(0, 0, '0/0', '', true)`, ['worker']],
   [`select backup._wal_holes(0, 0, '0/0')`, ['worker']],
   [`select backup._finish_base(0, '{}')`, ['worker']],
+  [`select backup._record_drill('{}')`, ['worker']],
   ['select backup._previous_manifest(0)', ['worker']],
   [`select backup._finish_dump(0, '{}')`, ['worker']],
   [`select * from backup._dump_selection('{"only": "schema"}')`, ['worker']],
