@@ -116,6 +116,11 @@ export async function lockAtOnce(client: pg.Client, { sql }: DumpTable): Promise
   }
 }
 
+/** What Postgres says of a value, or a row, of more than 1 GB as text; nothing can dump it as it is. */
+const TOO_LONG = /invalid memory alloc request size [1-9]\d{9}$/
+const TOO_LONG_HINT =
+  'A row of it is longer than Postgres can print, 1 GB: split or remove that value, or leave the table out (option "exclude_data").'
+
 /** A failure of a dump's session or program as ours. `what` is what was being read. */
 export function dumpError(what: string, thrown: unknown): PostboxError {
   if (thrown instanceof PostboxError) return thrown
@@ -125,7 +130,9 @@ export function dumpError(what: string, thrown: unknown): PostboxError {
   return new PostboxError(
     refused ? 'dump_refused' : 'dump_failed',
     `${what} could not be dumped: ${message}`,
-    hint ?? (refused ? 'See the log of the server.' : 'Postbox tries again; if it does not pass, see its log.'),
+    hint ??
+      (code === '54000' || TOO_LONG.test(message) ? TOO_LONG_HINT : null) ??
+      (refused ? 'See the log of the server.' : 'Postbox tries again; if it does not pass, see its log.'),
     { cause: thrown },
   )
 }
