@@ -196,7 +196,7 @@ describe('prune', () => {
     const all = await on.restorable()
     const dump = (days: number, of: { database?: string; masked?: boolean } = {}) => {
       on.made.clock = () => ago(days)
-      return on.made.dump(ago(days).toISOString(), of)
+      return on.made.dump(ago(days).toISOString(), { ...of, whole: !of.masked }).dump_id
     }
     const shop = [5, 4, 3].map((days) => dump(days))
     const [crm, masked] = [dump(20, { database: 'crm' }), dump(30, { masked: true })]
