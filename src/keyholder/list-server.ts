@@ -5,6 +5,7 @@ import type { Archive } from './archive.js'
 import { placeOf, type BackupPlace } from './backup-place.js'
 import { listDumps, type ListedDump } from './dumps/list-dumps.js'
 import { listTimelines, type ListedTimeline, type Parting } from './list-timelines.js'
+import { prunedManifests } from './prune/pruned-manifests.js'
 import { backups, type BrokenBackup, type StoredBackup } from './stored-backups.js'
 import { formatTime, microsOf } from './target.js'
 import { missingSegments } from './wal-chain.js'
@@ -60,7 +61,7 @@ export async function listHome(archive: Archive, home: Home): Promise<ListedHome
   for await (const backup of backups(archive, home)) {
     found.push(backup.state === 'committed' ? summarise(backup) : backup)
   }
-  addBrokenChain(found)
+  addBrokenChain(found, await prunedManifests(archive, home))
   const committed = found.filter((one) => one.state === 'committed')
   const segmentBytes = committed[0]?.segmentBytes ?? 16 * 1024 * 1024
   const wal = new WalMap(archive, home, segmentBytes)
@@ -113,13 +114,13 @@ function summarise(backup: StoredBackup): Summary {
   }
 }
 
-/** Each manifest names the one before it; the oldest that is left may have lost its own to a prune. */
-function addBrokenChain(found: readonly (Summary | BrokenBackup)[]): void {
+/** Each manifest names the one before it, which may have been pruned. `pruned`: their marks. */
+function addBrokenChain(found: readonly (Summary | BrokenBackup)[], pruned: ReadonlySet<string>): void {
   const committed = found.filter((one) => one.state === 'committed')
   const known = new Set(committed.map((one) => one.sha256))
   for (const { previous, row } of committed.slice(0, -1)) {
-    if (previous !== null && known.has(previous)) continue
-    row.problems.push('the manifest before it is not the one that it names: it was pruned, removed or changed')
+    if (previous !== null && (known.has(previous) || pruned.has(previous.slice(0, 12)))) continue
+    row.problems.push('the manifest before it is not the one that it names: it was removed or changed')
   }
 }
 

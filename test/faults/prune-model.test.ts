@@ -34,7 +34,7 @@ afterAll(async () => {
   await s3.close()
 })
 
-const HISTORIES = 5
+const HISTORIES = 4
 const DAY = 86_400
 
 const some = fc.integer({ min: 0, max: 3 })

@@ -58,7 +58,7 @@ describe('prune', () => {
     expect(writes[firstDelete]!.key).toMatch(/\/manifest-/)
   })
 
-  test('keeps what is on hold, with its own WAL', async () => {
+  test('keeps what is on hold, with its own WAL, and the hole in the chain of manifests is no surprise', async () => {
     const [first] = await on.restorable()
     const backups_ = { ...LAST_2.backups, hold: [first!] }
     const report = await on.run({ backups: backups_, pointInTimeSeconds: 15 * 86_400 })
@@ -73,6 +73,8 @@ describe('prune', () => {
     // Of the one on hold the two segments from start to end, and all of the newest two.
     const segments = on.storedWal()
     expect(segments).toHaveLength(2 + 4 + 4)
+    const { backups } = await listHome(on.archive, on.made.home)
+    expect(backups.flatMap(({ problems }) => problems)).toEqual([])
   })
 
   test('keeps the backups and the WAL of the point-in-time window, although no rule keeps them', async () => {

@@ -1,4 +1,6 @@
+import { createHash } from 'node:crypto'
 import type { S3Client } from '@aws-sdk/client-s3'
+import { formatManifest } from '../../src/box/manifest.js'
 import { locateParts } from '../../src/keyholder/fetch-parts.js'
 import { listHome } from '../../src/keyholder/list-server.js'
 import { openDeletableArchive, type DeletableArchive } from '../../src/keyholder/prune/deletable-archive.js'
@@ -28,6 +30,7 @@ export class PrunableArchive {
   made!: SyntheticArchive
   archive!: DeletableArchive
   #count = 0
+  #previous: string | null = null
 
   private constructor(
     readonly s3: LocalS3,
@@ -50,6 +53,7 @@ export class PrunableArchive {
   /** Another server, with a backup every ten days, of two segments each, the last ten days ago; WAL without a gap. */
   fill(bucket = 'versioned'): string[] {
     this.made = new SyntheticArchive(this.s3.bucket(bucket), `db${++this.#count}`)
+    this.#previous = null
     this.archive = openDeletableArchive(this.client, bucket, { patienceMs: 1 })
     return [1, 2, 3, 4].map((n) => this.backUp(n, 10 * (5 - n)))
   }
@@ -61,9 +65,10 @@ export class PrunableArchive {
     const megabyte = (at: number, offset = '00000') => `0/${at.toString(16).toUpperCase()}${offset}`
     const lsn = { start: megabyte(4 * n, '00028'), stop: megabyte(4 * n + 1, '00100') }
     const times = { startedAt: ago(days).toISOString(), stoppedAt: ago(days).toISOString() }
-    const { backup_id } = made.backup({ ...times, ...lsn, parent })
+    const manifest = made.backup({ ...times, ...lsn, parent, previous: this.#previous })
+    this.#previous = createHash('sha256').update(formatManifest(manifest)).digest('hex')
     made.segments(1, megabyte(4 * n), megabyte(4 * n + 4))
-    return backup_id
+    return manifest.backup_id
   }
 
   run(retention: Partial<Retention> = {}, confirm = true, drop: string[] = []): Promise<PruneReport> {

@@ -20,6 +20,7 @@ const KEYS_IN_A_PLAN = 20_000
 /** Stores plans of one life, does what they say, and closes them. */
 export class Execution {
   readonly outcome: Outcome = { plans: [], objects: 0, bytes: 0, retained: [] }
+  #manifests: string[] = []
 
   constructor(
     readonly archive: DeletableArchive,
@@ -68,7 +69,9 @@ export class Execution {
     outcome.plans.push(planId)
     await work()
     const deleted = outcome.objects - before.objects
-    await closePlan(archive, home, planId, { by: 'itself', deleted, retained: outcome.retained.slice(before.retained) })
+    const manifests = this.#manifests.splice(0)
+    const retained = outcome.retained.slice(before.retained)
+    await closePlan(archive, home, planId, { by: 'itself', manifests, deleted, retained })
   }
 
   /** Whether all of them are gone. */
@@ -80,6 +83,7 @@ export class Execution {
       if (retained === null) {
         this.outcome.objects += 1
         this.outcome.bytes += deletion.bytes
+        if (deletion.kind === 'manifest') this.#manifests.push(deletion.key)
       } else {
         this.outcome.retained.push({ key: deletion.key, because: retained })
         all = false

@@ -34,6 +34,8 @@ export interface Closing {
   postbox_prune_closed: 1
   plan_id: string
   closed_at: string
+  /** manifests that are gone by it, without the prefix of the life */
+  manifests: string[]
   /** by the run that stored it, or by a later one, which planned anew what was left of it */
   by: 'itself' | 'a later run'
   deleted: number
@@ -41,7 +43,8 @@ export interface Closing {
   retained: { key: string; because: string }[]
 }
 
-const plansPrefix = ({ server, systemIdentifier }: Home): string => `${PLAN_PREFIX}${server}/${systemIdentifier}/`
+export const plansPrefix = ({ server, systemIdentifier }: Home): string =>
+  `${PLAN_PREFIX}${server}/${systemIdentifier}/`
 const closingKey = (home: Home, planId: string): string => `${plansPrefix(home)}${planId}.closed.json`
 /** How far clocks may lie apart. */
 const CLOCKS_MS = 15 * 60_000
@@ -97,7 +100,8 @@ export async function closePlan(
   closing: Omit<Closing, 'postbox_prune_closed' | 'plan_id' | 'closed_at'>,
 ): Promise<void> {
   const closed_at = archive.now().toISOString()
-  const whole: Closing = { postbox_prune_closed: 1, plan_id: planId, closed_at, ...closing }
+  const manifests = closing.manifests.map((key) => key.slice(homePrefix(home).length))
+  const whole: Closing = { postbox_prune_closed: 1, plan_id: planId, closed_at, ...closing, manifests }
   await archive.put(closingKey(home, planId), asJson(whole))
 }
 

@@ -1,4 +1,4 @@
-import type { Home } from '../../box/key-names.js'
+import { homePrefix, type Home } from '../../box/key-names.js'
 import { checkServerName } from '../../box/server-name.js'
 import { PostboxError } from '../../errors.js'
 import { systemIdentifiers } from '../stored-backups.js'
@@ -155,7 +155,13 @@ class LifePrune {
     const left = this.#leftOfPlans()
     if (this.request.confirm) {
       for (const { plan } of life.plans) {
-        await closePlan(archive, life.home, plan.plan_id, { by: 'a later run', deleted: 0, retained: [] })
+        const manifests = plan.groups.filter(({ kind, id }) => kind === 'manifest' && !this.#keeps(id))
+        await closePlan(archive, life.home, plan.plan_id, {
+          by: 'a later run',
+          manifests: manifests.flatMap(({ keys }) => keys.map((key) => homePrefix(life.home) + key)),
+          deleted: 0,
+          retained: [],
+        })
       }
     }
     return {
@@ -207,12 +213,15 @@ class LifePrune {
     return execution.outcome
   }
 
+  #keeps(id: string | null): boolean {
+    return this.#decisions.some(({ folder, action }) => folder.id === id && action === 'keep')
+  }
+
   /** Backups in an earlier plan that the rules of today keep. */
   #leftOfPlans(): string[] {
-    const kept = new Set(this.#decisions.filter(({ action }) => action === 'keep').map(({ folder }) => folder.id))
     const planned = new Set(this.life.plans.flatMap(({ plan }) => plan.groups.flatMap(({ id }) => id ?? [])))
     return [...planned]
-      .filter((id) => kept.has(id))
+      .filter((id) => this.#keeps(id))
       .map((id) => `${id} was to be deleted by an earlier plan and is kept`)
   }
 }
