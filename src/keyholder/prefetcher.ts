@@ -3,15 +3,17 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Home } from '../box/key-names.js'
 import { asPostboxError } from '../errors.js'
 import type { Archive } from './archive.js'
-import { readVerified } from './fetch-wal.js'
+import { SharedMemory } from './shared-memory.js'
 import { postmasterPid, type Spool } from './spool.js'
 import { walSegments, type SegmentContents, type StoredSegment } from './stored-wal.js'
+import type { UnpackThreads } from './unpack-threads.js'
 import type { WalChoice } from './wal-choice.js'
 
 export interface PrefetchOptions {
   archive: Archive
   home: Home
   spool: Spool
+  threads: UnpackThreads
   /** of the server that recovers; the prefetcher ends with it */
   dataDir: string
   /** name of the segment that Postgres has just got */
@@ -62,6 +64,7 @@ class Prefetcher {
   #failed: unknown = null
   #stirred = Promise.withResolvers<undefined>()
   readonly #atOnce: number
+  readonly #memory = new SharedMemory()
 
   constructor(readonly options: PrefetchOptions) {
     this.#position = options.after
@@ -164,15 +167,22 @@ class Prefetcher {
   }
 
   async #fetch(segment: StoredSegment): Promise<void> {
-    const { archive, home, spool } = this.options
+    const { archive, home, spool, threads } = this.options
+    const { name, mark, object } = segment
+    const memory = this.#memory.take(object.bytes)
     try {
-      await spool.publish(segment.name, await readVerified(archive, home, segment))
-      this.#spooled.add(segment.name)
+      const { length: bytes } = await archive.read(object, Buffer.from(memory))
+      const { systemIdentifier } = home
+      await threads.unpack({ memory, bytes, key: object.key, mark, name, systemIdentifier, to: spool.claimed(name) })
+      await spool.publish(name)
+      this.#spooled.add(name)
     } catch (error) {
-      await spool.dropClaim(segment.name)
+      await spool.dropClaim(name)
       // A damaged segment is fetch-wal's to report, when Postgres comes to it; the rest ends this process.
       const { code } = asPostboxError(error)
       if (code !== 'object_damaged' && code !== 'wal_invalid') this.#failed ??= error
+    } finally {
+      this.#memory.give(memory)
     }
   }
 

@@ -1,4 +1,4 @@
-import { open, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises'
+import { readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
 /** A lock whose holder has not touched it for this long is dead, even if its process id lives on as somebody else. */
@@ -23,28 +23,29 @@ export class Spool {
 
   /** Whether a prefetcher is at this segment right now. */
   async isFetching(name: string): Promise<boolean> {
-    return (await exists(this.#path(name + FETCHING))) && (await this.hasPrefetcher())
+    return (await exists(this.claimed(name))) && (await this.hasPrefetcher())
   }
 
   /** Says that a segment is being fetched. */
   async claim(name: string): Promise<void> {
-    await writeFile(this.#path(name + FETCHING), '')
+    await writeFile(this.claimed(name), '')
   }
 
   async dropClaim(name: string): Promise<void> {
-    await rm(this.#path(name + FETCHING), { force: true })
+    await rm(this.claimed(name), { force: true })
   }
 
-  /** Makes a claimed segment ready. Synced before it has its name: after a power cut a wrong file would end recovery. */
-  async publish(name: string, content: Buffer): Promise<void> {
-    const file = await open(this.#path(name + FETCHING), 'r+')
-    try {
-      await file.writeFile(content)
-      await file.datasync()
-    } finally {
-      await file.close()
-    }
-    await rename(this.#path(name + FETCHING), this.#path(name))
+  /** The file of a claimed segment, which is there and gets its content. */
+  claimed(name: string): string {
+    return this.#path(name + FETCHING)
+  }
+
+  /**
+   * Makes a claimed segment ready, which must be complete, verified and on disk before it has its name: after a power cut
+   * a wrong file would end recovery.
+   */
+  async publish(name: string): Promise<void> {
+    await rename(this.claimed(name), this.#path(name))
   }
 
   /** Moves a ready segment to where Postgres wants it; false when it is not there. */
