@@ -61,7 +61,7 @@ export function fetchWalCommand(): Command {
     )
     .addOption(new Option('--absent-exit <code>', 'exit code in place of 1').default('1').hideHelp())
     .addOption(new Option('--prefetch-after <file>', 'be the prefetcher').hideHelp())
-    .addOption(new Option('--segment-bytes <number>', 'for the prefetcher').hideHelp())
+    .addOption(new Option('--segment-bytes <number>', 'size of a segment, for the prefetcher').hideHelp())
     .addHelpText('after', help)
     .action(run)
 }

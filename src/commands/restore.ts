@@ -98,8 +98,9 @@ async function run(archive: Archive, config: KeyholderConfig, options: Options):
   let rawBytes = 0
   if (!options.dryRun) {
     const progress = new Progress('restoring', storedBytes(prepared.located), process.stderr.isTTY && !options.json)
-    const { home, choice } = prepared.plan
-    const restoreLine = restoreCommandLine(ownInvocation(), fetchWalArguments(config, home, choice !== null))
+    const { home, choice, backup } = prepared.plan
+    const wal = { segmentBytes: backup.manifest.wal_segment_bytes, hasChoice: choice !== null }
+    const restoreLine = restoreCommandLine(ownInvocation(), fetchWalArguments(config, home, wal))
     try {
       await restore(archive, {
         ...prepared,

@@ -25,6 +25,11 @@ export function ownInvocation(execArgv: readonly string[] = process.execArgv, cw
   return [process.execPath, ...absoluteOptions(execArgv, cwd), script]
 }
 
+/** The script that asks the prefetcher. */
+function fetchWalPerl(): string {
+  return realpathSync(fileURLToPath(new URL('../fetch-wal.pl', import.meta.url)))
+}
+
 function absoluteOptions(execArgv: readonly string[], cwd: string): string[] {
   const absolute = (path: string) => (/^\.\.?\//.test(path) ? pathToFileURL(resolve(cwd, path)).href : path)
   return execArgv.map((word, index) => {
@@ -35,7 +40,11 @@ function absoluteOptions(execArgv: readonly string[], cwd: string): string[] {
 }
 
 /** Arguments of fetch-wal that say where the archive is. They hold no secret: keys come by the AWS SDK's usual chain. */
-export function fetchWalArguments(config: KeyholderConfig, home: Home, hasChoice = false): string[] {
+export function fetchWalArguments(
+  config: KeyholderConfig,
+  home: Home,
+  { segmentBytes, hasChoice }: { segmentBytes: number; hasChoice: boolean },
+): string[] {
   return [
     ...['--server', home.server, '--system-identifier', home.systemIdentifier],
     ...['--bucket', config.bucket, '--region', config.region],
@@ -43,11 +52,13 @@ export function fetchWalArguments(config: KeyholderConfig, home: Home, hasChoice
     ...(config.pathStyle ? ['--path-style'] : []),
     ...(config.caFile === null ? [] : ['--ca-file', resolve(config.caFile)]),
     ...(hasChoice ? ['--choice', CHOICE] : []),
+    ...['--segment-bytes', String(segmentBytes)],
   ]
 }
 
 /**
- * The restore_command: what the spool has is moved into place without starting Node.
+ * The restore_command: what the spool has is moved into place, and what it lacks is asked of the prefetcher, without
+ * starting Node. Where there is no Perl, or there is any trouble, Node sees to it.
  *
  * Postgres takes exit codes up to 125 for "the archive has no more", ends recovery and would promote too early. So only
  * the one code that nothing but fetch-wal's clear answer gives becomes 1; a missing Node, a crash or a wrong option
@@ -57,9 +68,13 @@ export function fetchWalArguments(config: KeyholderConfig, home: Home, hasChoice
  */
 export function restoreCommandLine(invocation: readonly string[], fetchArguments: readonly string[]): string {
   const words = [...invocation, 'fetch-wal', ...fetchArguments, '--spool', SPOOL, '--absent-exit', String(ABSENT_EXIT)]
-  const slow = words.map((word) => shellQuote(word).replaceAll('%', '%%')).join(' ')
-  const fast = `mv -f '${SPOOL}/%f' '%p' 2>/dev/null`
-  return `${fast} || ${slow} '%f' '%p' || { [ $? -eq ${ABSENT_EXIT} ] && exit 1; exit 255; }`
+  const quoted = (some: readonly string[]) => some.map((word) => shellQuote(word).replaceAll('%', '%%')).join(' ')
+  const perl = `LC_ALL=C perl ${quoted([fetchWalPerl()])} '${SPOOL}' '%f' '%p' "$@"`
+  return [
+    `set -- ${quoted(words)}; mv -f '${SPOOL}/%f' '%p' 2>/dev/null || {`,
+    `command -v perl >/dev/null && { ${perl}; case $? in 80) exit 0;; 81) exit 1;; esac; };`,
+    `"$@" '%f' '%p' || { [ $? -eq ${ABSENT_EXIT} ] && exit 1; exit 255; }; }`,
+  ].join(' ')
 }
 
 /** The recovery_end_command: removes the spool and the choice. The spool is renamed first, so that a running prefetcher finds it gone at once. */

@@ -5,7 +5,7 @@ const ROUND_BYTES = 1024 * 1024
  * Memory that other threads see too, used again and again. V8 does not count it: megabytes of its own for each object
  * would have it collect garbage all the time.
  */
-export class SharedMemory {
+export class ReusedMemory {
   readonly #free: SharedArrayBuffer[] = []
 
   /** At least so many bytes. What is free and smaller is forgotten. */
