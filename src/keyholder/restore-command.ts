@@ -18,11 +18,15 @@ const PRELOAD_OPTIONS = ['--import', '--require', '-r', '--loader', '--experimen
 /** A word for a POSIX shell. */
 export const shellQuote = (word: string): string => `'${word.replaceAll("'", `'\\''`)}'`
 
+/** As postbox.sh has it; the prefetcher would look through its whole heap for every third segment. */
+const HEAP_OPTION = '--max-semi-space-size=1'
+
 /** The words that start this Postbox again from any directory. `cwd`: what relative options of Node refer to. */
 export function ownInvocation(execArgv: readonly string[] = process.execArgv, cwd = process.cwd()): string[] {
   const here = fileURLToPath(import.meta.url)
   const script = realpathSync(resolve(here, `../../cli${extname(here)}`))
-  return [process.execPath, ...absoluteOptions(execArgv, cwd), script]
+  const options = absoluteOptions(execArgv, cwd).filter((word) => word !== HEAP_OPTION)
+  return [process.execPath, HEAP_OPTION, ...options, script]
 }
 
 /** The script that asks the prefetcher. */

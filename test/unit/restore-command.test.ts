@@ -93,6 +93,7 @@ test('the recovery_end_command removes the spool, and is content when there is n
 test('this Postbox starts again from another directory', () => {
   const words = ownInvocation(['--import', './.ts-node.js', '--require=../x.cjs', '--disable-warning=DEP0180'], '/a/b')
   expect(words.slice(1, -1)).toEqual([
+    '--max-semi-space-size=1',
     '--import',
     'file:///a/b/.ts-node.js',
     '--require=file:///a/x.cjs',
