@@ -62,8 +62,8 @@ sub connection {
 
 # The first segment of a recovery is fetched by it too, so that the archive is opened once.
 sub start_prefetcher {
-  leave_to_node() unless $file =~ /^$SEGMENT\z/ && lives('postmaster.pid') && !lives("$spool/prefetcher");
-  mkdir $spool, 0700 or -d $spool or leave_to_node();
+  leave_to_node() unless $file =~ /^$SEGMENT\z/ && lives('postmaster.pid') && !prefetcher_lives();
+  mkdir $spool, 0700 or -w $spool or leave_to_node();
   my $pid = fork // leave_to_node();
   become_prefetcher() if $pid == 0;
 
@@ -84,6 +84,12 @@ sub become_prefetcher {
   open STDIN, '<', '/dev/null' and open STDOUT, '>', '/dev/null' and open STDERR, '>', '/dev/null'
     and exec { $fetch_wal[0] } @fetch_wal, '--prefetch-after', $file;
   exit $LEFT_TO_NODE;
+}
+
+# As in keyholder/spool.ts: one that did not touch its file for so long is dead, whoever has its number now.
+sub prefetcher_lives {
+  my $touched = (stat "$spool/prefetcher")[9];
+  return defined $touched && time - $touched < $SILENCE_S && lives("$spool/prefetcher");
 }
 
 # Whether a process runs whose number is in this file.
