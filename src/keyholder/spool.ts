@@ -1,4 +1,4 @@
-import { readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises'
+import { open, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
 /** A lock whose holder has not touched it for this long is dead, even if its process id lives on as somebody else. */
@@ -43,10 +43,16 @@ export class Spool {
   }
 
   /**
-   * Makes a claimed segment ready, which must be complete, verified and on disk before it has its name: after a power cut
-   * a wrong file would end recovery.
+   * Makes a claimed segment ready, which must be complete and verified. Synced before it has its name: after a power cut a
+   * wrong file would end recovery.
    */
   async publish(name: string): Promise<void> {
+    const file = await open(this.claimed(name), 'r+')
+    try {
+      await file.datasync()
+    } finally {
+      await file.close()
+    }
     await rename(this.claimed(name), this.pathOf(name))
   }
 

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { closeSync, fdatasyncSync, openSync, writeSync } from 'node:fs'
+import { closeSync, openSync, writeSync } from 'node:fs'
 import { parentPort } from 'node:worker_threads'
 import { sha12 } from '../box/key-names.js'
 import { asPostboxError, PostboxError } from '../errors.js'
@@ -27,7 +27,7 @@ port.on('message', (task: UnpackTask) => {
   port.postMessage(answer)
 })
 
-/** Writes a segment's raw bytes to disk. Throws when they are not what key and name say; then the file is worth nothing. */
+/** Writes a segment's raw bytes. Throws when they are not what key and name say; then the file is worth nothing. */
 function unpack({ memory, bytes, key, mark, name, systemIdentifier, to }: UnpackTask): void {
   const file = openSync(to, 'r+')
   try {
@@ -45,7 +45,6 @@ function unpack({ memory, bytes, key, mark, name, systemIdentifier, to }: Unpack
     }
     if (sha12(hash.digest()) !== mark) throw damagedWal(key)
     if (written !== segmentBytes) throw wrongSize(name, segmentBytes)
-    fdatasyncSync(file)
   } finally {
     closeSync(file)
   }

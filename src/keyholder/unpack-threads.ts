@@ -45,7 +45,7 @@ export class UnpackThreads {
     for (const thread of this.#threads) thread.on('error', () => undefined)
   }
 
-  /** Writes one segment's raw bytes to its file, on disk when it resolves. Rejects with `object_damaged` or `wal_invalid`. */
+  /** Writes one segment's raw bytes to its file, which is not synced. Rejects with `object_damaged` or `wal_invalid`. */
   async unpack(task: UnpackTask): Promise<void> {
     const thread = this.#idle.shift() ?? (await new Promise<Worker>((resolve) => this.#waiting.push(resolve)))
     try {
