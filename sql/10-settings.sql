@@ -26,6 +26,7 @@ as $$
             'A dump that takes longer is ended, because its snapshot holds back vacuum.'),
         ('job_max_attempts', '3', 'attempts', 'How often a job is begun before it counts as failed, 1 to 100.'),
         ('base_max_age', '8 days', 'interval', 'backup.checks warns when the newest base backup is older.'),
+        ('drill_max_age', '31 days', 'interval', 'backup.checks warns when no restore was proved for longer.'),
         ('wal_max_delay', '00:05:00', 'interval',
             'backup.checks is critical when WAL stays unsafe for longer, and warns from half of it.'),
         ('grant_warn_before', '03:00:00', 'interval', 'backup.checks warns when the last grant ends sooner than this.')
@@ -196,6 +197,7 @@ begin
         when 'dump_max_duration' then backup._check_interval(setting, value)
         when 'job_max_attempts' then backup._check_number(setting, value, 1, 100, false)
         when 'base_max_age' then backup._check_interval(setting, value)
+        when 'drill_max_age' then backup._check_interval(setting, value)
         when 'wal_max_delay' then backup._check_interval(setting, value)
         when 'grant_warn_before' then backup._check_interval(setting, value)
     end;

@@ -15,7 +15,7 @@ begin
         raise exception using
             errcode = 'PB001',
             message = 'an error needs a code, a message and a hint',
-            hint = 'Pass {"code": …, "message": …, "hint": …}, all text.';
+            hint = 'Pass {"code": ..., "message": ..., "hint": ...}, all text.';
     end if;
     return error;
 end

@@ -9,7 +9,7 @@ create or replace function backup._claim_job()
 as $$
     update backup._job j
     set state = 'running', attempts = j.attempts + 1, started_at = now(),
-        phase = null, bytes_done = 0, bytes_total = null, cancel_requested_at = null
+        phase = null, bytes_done = 0, bytes_total = null, tables = null, cancel_requested_at = null
     where j.job_id = (
         select q.job_id from backup._job q where q.state = 'queued' order by q.job_id limit 1 for update skip locked
     )
@@ -24,7 +24,9 @@ create or replace function backup._report_progress(
     phase text,
     bytes_done bigint,
     -- null while unknown
-    bytes_total bigint
+    bytes_total bigint,
+    -- of a dump that has begun to copy, as backup._job has it
+    tables jsonb default null
 )
     returns void
     language sql
@@ -34,14 +36,15 @@ create or replace function backup._report_progress(
 as $$
     update backup._job j
     set phase = _report_progress.phase, bytes_done = _report_progress.bytes_done,
-        bytes_total = _report_progress.bytes_total
+        bytes_total = _report_progress.bytes_total, tables = _report_progress.tables
     where j.job_id = _report_progress.job_id
       and j.state = 'running'
-      and (j.phase, j.bytes_done, j.bytes_total)
-          is distinct from (_report_progress.phase, _report_progress.bytes_done, _report_progress.bytes_total)
+      and (j.phase, j.bytes_done, j.bytes_total, j.tables)
+          is distinct from (_report_progress.phase, _report_progress.bytes_done, _report_progress.bytes_total,
+                            _report_progress.tables)
 $$;
 
-comment on function backup._report_progress(bigint, text, bigint, bigint) is
+comment on function backup._report_progress(bigint, text, bigint, bigint, jsonb) is
     'Show how far a running job is. Nothing is written when nothing changed or the job no longer runs.';
 
 create or replace function backup._is_cancel_requested(

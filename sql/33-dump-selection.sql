@@ -96,7 +96,7 @@ comment on function backup._pattern_regex(text) is 'A pattern of tables as a reg
 create or replace function backup._matching(
     patterns text[]
 )
-    -- what they match of any kind (tables, views, sequences, …), and all that inherit from it
+    -- what they match of any kind (tables, views, sequences, ...), and all that inherit from it
     returns table (relation oid)
     language sql
     stable

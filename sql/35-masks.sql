@@ -57,7 +57,7 @@ begin
        and backup._try_expression(masked.relation, expression, masked.type_name) and masked.not_null then
         raise exception using
             errcode = 'PB001', message = format('%L gives null for %s, which is not null', expression, column_name),
-            hint = 'Give a value for every row, such as coalesce(…, '''').';
+            hint = 'Give a value for every row, such as coalesce(..., '''').';
     end if;
     perform backup._set_mask(column_name, expression);
 end
@@ -123,7 +123,7 @@ begin
     if lost is not null then
         raise exception using
             errcode = 'PB001', message = format('the mask of %s finds no column', lost),
-            hint = 'Was it renamed or dropped? Set its mask anew, and take this one away: select backup.mask(…, null).';
+            hint = 'Was it renamed or dropped? Set its mask anew, and take this one away: select backup.mask(..., null).';
     end if;
     return query
     select distinct on (f.relation, m.column_name) f.relation, m.column_name, m.expression, m.set_by_superuser

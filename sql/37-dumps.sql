@@ -7,9 +7,9 @@ create or replace function backup.start_dump(
     label text default null,
     -- {"jobs": connections that copy at once, in place of the setting dump_jobs,
     --  "only": "schema" or "data",
-    --  "exclude": ["schema.table", …] left out with all partitions; * and ? stand for any characters, or one,
-    --  "exclude_data": ["schema.table", …] the same, for the rows alone,
-    --  "where": {"schema.table": condition, …} only these rows,
+    --  "exclude": ["schema.table", ...] left out with all partitions; * and ? stand for any characters, or one,
+    --  "exclude_data": ["schema.table", ...] the same, for the rows alone,
+    --  "where": {"schema.table": condition, ...} only these rows,
     --  "masked": true for what backup.mask() says in place of the columns,
     --  "row_security": true to take the rows that policies let the worker see, in place of an error}
     options jsonb default '{}'
@@ -126,7 +126,8 @@ begin
         description || jsonb_build_object('job_id', _finish_dump.job_id, 'finished_at', now())) d;
     update backup._job j
     set state = 'done', ended_at = now(), error = null, phase = null,
-        bytes_done = (description ->> 'raw_bytes')::bigint, bytes_total = (description ->> 'raw_bytes')::bigint
+        bytes_done = (description ->> 'raw_bytes')::bigint, bytes_total = (description ->> 'raw_bytes')::bigint,
+        tables = jsonb_build_object('done', description -> 'tables', 'total', description -> 'tables')
     where j.job_id = _finish_dump.job_id;
 end
 $$;

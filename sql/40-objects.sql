@@ -12,7 +12,7 @@ comment on function backup._from_hex(text) is 'A SHA-256 from its 64 hex digits.
 
 create or replace function backup._record_object(
     job_id bigint,
-    -- part, backup_manifest, manifest …
+    -- part, backup_manifest, manifest ...
     kind text,
     key text,
     bytes bigint,

@@ -55,7 +55,7 @@ begin
     if system_identifier is null or segments is null or jsonb_typeof(segments) <> 'array' then
         raise exception using
             errcode = 'PB001', message = 'WAL segments come as a system identifier and a JSON array',
-            hint = 'Pass the segments as [{…}, {…}], even if it is one.';
+            hint = 'Pass the segments as [{...}, {...}], even if it is one.';
     end if;
 
     for item in select e.item from jsonb_array_elements(segments) e (item) loop

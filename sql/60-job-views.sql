@@ -8,7 +8,9 @@ select p.job_id, p.kind::text as kind,
            then make_interval(secs => ((p.bytes_total - p.bytes_done) / p.rate)::double precision) end as eta,
        p.attempts,
        p.error ->> 'code' as error_code, p.error ->> 'message' as error_message, p.error ->> 'hint' as error_hint,
-       p.created_at, p.started_at, p.ended_at
+       p.created_at, p.started_at, p.ended_at,
+       (p.tables ->> 'done')::integer as tables_done, (p.tables ->> 'total')::integer as tables_total,
+       case when p.state = 'running' then p.tables -> 'copying' end as copying
 from (
     select j.*,
            round(j.bytes_done
@@ -35,6 +37,10 @@ comment on column backup.jobs.error_hint is 'What to do about it.';
 comment on column backup.jobs.created_at is 'When it was asked for.';
 comment on column backup.jobs.started_at is 'When the last attempt began.';
 comment on column backup.jobs.ended_at is 'When it was done, failed or canceled.';
+comment on column backup.jobs.tables_done is 'Tables of a dump whose rows are copied.';
+comment on column backup.jobs.tables_total is 'Tables of a dump whose rows are to be copied; null before it copies.';
+comment on column backup.jobs.copying is
+    'Tables of a dump on their way: [{table, bytes_done, bytes_total}, ...]; bytes_total is the size on the server.';
 
 create or replace view backup.base_backups as
 select b.backup_id, b.job_id, b.label, b.timeline, b.start_lsn, b.stop_lsn, b.started_at, b.stopped_at, b.raw_bytes,

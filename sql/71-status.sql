@@ -4,7 +4,7 @@ select backup._worker_alive() as worker_alive, w.version as worker_version, w.st
        b.backup_id as last_base_id, b.stopped_at as last_base_at,
        backup._segment_name(s.timeline, s.start_lsn, s.segment_bytes) as last_segment,
        r.durable_lsn, r.bytes_at_risk, r.seconds_at_risk,
-       g.expires_at as grant_expires_at, null::timestamptz as last_drill_at,
+       g.expires_at as grant_expires_at, (select max(d.finished_at) from backup._drill d where d.ok) as last_drill_at,
        w.problem ->> 'code' as worker_error_code, w.problem ->> 'message' as worker_error_message,
        w.problem ->> 'hint' as worker_error_hint
 from backup._at_risk() r
@@ -31,7 +31,7 @@ comment on column backup.status.bytes_at_risk is 'WAL written and not yet in the
 comment on column backup.status.seconds_at_risk is
     'Age of the oldest WAL that is not yet in the box; null when unknown.';
 comment on column backup.status.grant_expires_at is 'When the grant in use ends; null: there is none.';
-comment on column backup.status.last_drill_at is 'When a restore was last proved; null: not known here.';
+comment on column backup.status.last_drill_at is 'When a restore was last proved to work; null: not known here.';
 comment on column backup.status.worker_error_code is 'Stable name of what troubles the worker; null: nothing.';
 comment on column backup.status.worker_error_message is 'What troubles the worker.';
 comment on column backup.status.worker_error_hint is 'What to do about it.';

@@ -55,7 +55,7 @@ declare
     used record;
     problems jsonb := (select r.problems from backup._worker_report() r);
     renew text := format(
-        'Run "postbox grant --server %s" where the S3 keys are, then select backup.install_grant(…).',
+        'Run "postbox grant --server %s" where the S3 keys are, then select backup.install_grant(...).',
         coalesce(backup._setting_value('server'), 'NAME'));
     component text;
 begin
@@ -139,3 +139,39 @@ $$;
 
 comment on function backup._check_backups() is
     'Checks: the newest base backup is young enough and the last job was done.';
+
+create or replace function backup._check_drills()
+    returns table (name text, state text, message text, hint text)
+    language plpgsql
+    stable
+    security definer
+    rows 1
+    set search_path = pg_catalog, pg_temp
+as $$
+declare
+    last_drill backup._drill;
+    proved timestamptz := (select max(d.finished_at) from backup._drill d where d.ok);
+    first_base timestamptz := (select min(b.stopped_at) from backup._base_backup b);
+    max_age interval := backup._setting_value('drill_max_age')::interval;
+    again text := 'Where the S3 keys are, run "postbox drill"; the issuer passes its result on within the hour.';
+begin
+    name := 'drill_age';
+    select d.* into last_drill from backup._drill d order by d.finished_at desc limit 1;
+    if last_drill.ok is false then
+        state := 'crit';
+        message := format('the drill of %s failed with backup %s: %s', last_drill.finished_at, last_drill.backup_id,
+            coalesce(last_drill.problem, 'a check was not good'));
+        hint := 'See backup.drills, and take a base backup if this one is bad.';
+    elsif coalesce(proved, first_base) < now() - max_age then
+        state := 'warn';
+        message := coalesce('the last restore was proved at ' || proved, 'no restore was ever proved');
+        hint := again;
+    else
+        state := 'ok';
+        message := coalesce('a restore was proved at ' || proved, 'no restore was proved yet');
+    end if;
+    return next;
+end
+$$;
+
+comment on function backup._check_drills() is 'Check: a restore was proved not too long ago, and the last drill was good.';

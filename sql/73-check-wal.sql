@@ -156,6 +156,8 @@ select c.name, c.state, c.message, c.hint from backup._check_wal_delay() c
 union all
 select c.name, c.state, c.message, c.hint from backup._check_backups() c
 union all
+select c.name, c.state, c.message, c.hint from backup._check_drills() c
+union all
 select c.name, c.state, c.message, c.hint from backup._check_slot() c;
 
 comment on view backup.checks is 'One row per check. Alert on every state but ok.';

@@ -8,7 +8,7 @@ grant usage on schema backup to backup_operator, backup_monitor, backup_worker;
 
 -- Views, for all three.
 grant select on
-    backup.jobs, backup.base_backups, backup.dumps, backup.masks, backup.objects,
+    backup.jobs, backup.base_backups, backup.dumps, backup.masks, backup.drills, backup.objects,
     backup.wal_coverage, backup.wal_gaps, backup.recovery_windows,
     backup.grants, backup.settings, backup.status, backup.checks
 to backup_operator, backup_monitor, backup_worker;
@@ -21,7 +21,7 @@ grant execute on function
     backup._segment_name(integer, pg_lsn, integer),
     backup._rows_slot(text), backup._wal_position(), backup._at_risk(),
     backup.lsn_range(pg_lsn, pg_lsn), backup.lsn_multirange(backup.lsn_range),
-    backup._check_worker(), backup._check_grants(), backup._check_backups(),
+    backup._check_worker(), backup._check_grants(), backup._check_backups(), backup._check_drills(),
     backup._check_wal_delay(), backup._check_slot()
 to backup_operator, backup_monitor, backup_worker;
 
@@ -44,7 +44,7 @@ grant execute on function backup.install_grant(jsonb) to backup_operator, backup
 grant execute on function
     backup._start_worker(text), backup._report_problem(text, jsonb), backup._report_source(text),
     backup._report_at_risk(pg_lsn, timestamptz),
-    backup._claim_job(), backup._report_progress(bigint, text, bigint, bigint), backup._is_cancel_requested(bigint),
+    backup._claim_job(), backup._report_progress(bigint, text, bigint, bigint, jsonb), backup._is_cancel_requested(bigint),
     backup._fail_job(bigint, jsonb, boolean), backup._end_canceled(bigint),
     backup._record_object(bigint, text, text, bigint, bigint, bytea),
     backup._record_segments(bigint, jsonb), backup._record_timeline(bigint, integer, text, text),
@@ -53,7 +53,7 @@ grant execute on function
     backup._written_by(bigint, integer, pg_lsn), backup._finish_segment(pg_lsn),
     backup._previous_mark(bigint, integer, pg_lsn, integer), backup._segment_key(bigint, integer, pg_lsn),
     backup._record_gap(bigint, integer, pg_lsn, text, boolean), backup._wal_holes(bigint, integer, pg_lsn),
-    backup._finish_base(bigint, jsonb), backup._previous_manifest(bigint),
+    backup._finish_base(bigint, jsonb), backup._record_drill(jsonb), backup._previous_manifest(bigint),
     backup._dump_selection(jsonb), backup._matching(text[]), backup._masks(), backup._finish_dump(bigint, jsonb),
     backup._grant()
 to backup_worker;

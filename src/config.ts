@@ -200,6 +200,14 @@ export function searchPath(env: Environment = process.env): string[] {
   return (env.PATH ?? '').split(':').filter((directory) => directory.startsWith('/'))
 }
 
+/** All of our environment, for a Postgres whose restore_command needs the S3 keys in it. */
+export function inheritedEnvironment(
+  extra: Record<string, string>,
+  env: Environment = process.env,
+): Record<string, string> {
+  return { ...(env as Record<string, string>), ...extra }
+}
+
 /**
  * The environment of a program that we start: ours without what is meant for Postbox and S3, and of libpq's only what says
  * how to encrypt; then `more`.

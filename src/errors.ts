@@ -64,6 +64,8 @@ const retryableByCode = {
   wal_missing: false,
   target_unreachable: false,
   data_dir_not_empty: false,
+  postgres_missing: false,
+  drill_failed: false,
   database_not_empty: false,
   dump_masked: false,
   restore_failed: false,

@@ -23,6 +23,9 @@ while [ -L "$at" ]; do
     *) at=${at%/*}/$to ;;
   esac
 done
-# V8 would let 48 MiB of short-lived objects gather. What is large with us lies outside of its heap.
-exec node --max-semi-space-size=1 "${at%/*}/cli.js" "$@"
+case $1 in
+  # V8 would let 48 MiB of short-lived objects gather. What is large with the worker lies outside of its heap.
+  worker) exec node --max-semi-space-size=1 "${at%/*}/cli.js" "$@" ;;
+esac
+exec node "${at%/*}/cli.js" "$@"
 

@@ -4,6 +4,8 @@ import type { Throttle } from './throttle.js'
 
 /** A body up to this size goes out as one buffer with its headers, in one packet train: WAL tails are small and urgent. */
 const WHOLE_BYTES = 1024 * 1024
+/** The same for what is not urgent: dozens of streams of a dump have small parts, and each copy waits for V8 to see it. */
+const WHOLE_PATIENT_BYTES = 64 * 1024
 /** Larger bodies go in pieces: each one sent is the progress that tells a slow line from a dead peer. */
 const PIECE_BYTES = 256 * 1024
 
@@ -14,7 +16,8 @@ export function formBody(
   throttle: Throttle | null,
   signal: AbortSignal,
 ): Buffer | AsyncIterable<Buffer> {
-  if (form.bytes <= WHOLE_BYTES) return Buffer.concat([form.prefix, ...part.chunks, form.suffix], form.bytes)
+  const isWhole = form.bytes <= (part.urgent ? WHOLE_BYTES : WHOLE_PATIENT_BYTES)
+  if (isWhole) return Buffer.concat([form.prefix, ...part.chunks, form.suffix], form.bytes)
   return pieces([form.prefix, ...part.chunks, form.suffix], throttle, part.urgent ?? false, signal)
 }
 

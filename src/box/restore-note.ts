@@ -7,6 +7,17 @@ export function restoreNote(server: string): { key: string; content: Buffer } {
   return { key: restoreNoteKey(server, createHash('sha256').update(content).digest()), content }
 }
 
+/** It has no dollar, backquote or double quote, because it stands between double quotes of a shell. */
+const rowsByHand = String.raw`    printf '%s\n' '\set manifest ${'`'}cat dump/manifest-*.json${'`'}' "
+      select 'find ' || regexp_replace(key, '^.*/dump/[^/]*/(.*)/[^/]*', 'dump/\1') || ' -type f | sort | xargs cat | zstd -dcq | '
+        || 'psql -Xq -d copy -c ''' || replace(format('copy %I.%I%s from stdin with (encoding %L)', coalesce(t #>> '{copy_into,schema}',
+          t ->> 'schema'), coalesce(t #>> '{copy_into,name}', t ->> 'name'), columns, m ->> 'encoding'), '''', '''\''''') || ''''
+      from (select :'manifest'::json as m) as manifest, json_array_elements(m -> 'tables') as t,
+        lateral (select ' (' || string_agg(quote_ident(c), ', ' order by n) || ')' as columns
+          from json_array_elements_text(t -> 'columns') with ordinality as c (c, n)) as c,
+        lateral (select p ->> 'key' as key from json_array_elements(t -> 'slices') as s, json_array_elements(s -> 'parts') as p
+          limit 1) as p;" | psql -XAtq -d copy > rows.sh`
+
 const text = (server: string): string => `# Restoring ${server} by hand
 
 This folder was written by Postbox (format version 1). With Postbox: \`postbox restore --server ${server} --data-dir DIR\`.
@@ -99,19 +110,13 @@ Compare each part with the manifest: this must print nothing.
       sed "s|  $DUMP/|  dump/|" | sha256sum -c --quiet
 
 Make an empty database and fill it with \`psql\`: definitions, rows, other contents, and what comes after the rows. Errors
-about roles that are not there can be passed over. The second command writes one \\copy for each table, so
-that some alone can be taken as well; a name with a line feed in it needs COPY … FROM STDIN.
+about roles that are not there can be passed over. The third command lets PostgreSQL read the manifest, and writes one line for
+each table into rows.sh, so that some alone can be taken as well.
 
-    createdb copy
+    createdb -T template0 copy
     cat dump/pre-data/*.sql.zst | zstd -dcq | psql -Xq -d copy
-    jq -r --arg q "'" --arg d '"' --arg copy '\\copy' 'def name: $d + gsub($d; $d + $d) + $d;
-      def place: [.slices[].parts[]][0].key | sub("^.*/dump/[^/]*/"; "dump/") | sub("/[^/]*$"; "");
-      .encoding as $encoding | .tables[] | select(.raw_bytes > 0) | (.copy_into // .) as $into |
-      (.columns | map(name) | join(", ") | if . == "" then . else "(" + . + ")" end) as $columns |
-      [$copy, ($into.schema | name) + "." + ($into.name | name), $columns, "from program",
-       $q + "find " + place + " -type f | sort | xargs cat | zstd -dcq" + $q,
-       "with (encoding", $q + $encoding + $q + ")"] | join(" ")' dump/manifest-*.json > rows.sql
-    psql -Xq -d copy -f rows.sql
+${rowsByHand}
+    sh -e rows.sh
     cat dump/data/*.sql.zst | zstd -dcq | psql -Xq -d copy
     cat dump/post-data/*.sql.zst | zstd -dcq | psql -Xq -d copy
 

@@ -1,10 +1,12 @@
 import { sql } from 'slonik'
 import { z } from 'zod'
 import { Grant } from '../box/grant.js'
+import type { DrillResult } from '../box/drill-result.js'
 import { PostboxError } from '../errors.js'
 import type { Secret } from '../secret.js'
 import type { Lsn } from '../wal/lsn.js'
 import type { Segment } from '../wal/segment.js'
+import { recordDrill } from './drills.js'
 import * as gaps from './gaps.js'
 import * as jobs from './jobs.js'
 import { CatalogPool, json } from './pool.js'
@@ -93,6 +95,11 @@ export class Catalog {
     const error = problem && { code: problem.code, message: problem.message, hint: problem.hint }
     const argument = error ? json(error) : sql.fragment`null`
     await this.#pool.one(sql.type(Nothing)`select backup._report_problem(${component}, ${argument}) as nothing`)
+  }
+
+  /** See drills.ts. */
+  recordDrill(drill: DrillResult): Promise<boolean> {
+    return recordDrill(this.#pool, drill)
   }
 
   claimJob(): Promise<jobs.ClaimedJob | null> {

@@ -50,6 +50,14 @@ export interface Progress {
   bytes_done: number
   /** null while unknown */
   bytes_total: number | null
+  /** of a dump that has begun to copy */
+  tables: TableProgress | null
+}
+
+export interface TableProgress {
+  done: number
+  total: number
+  copying: { table: string; bytes_done: number; bytes_total: number }[]
 }
 
 export interface StoredObject {
@@ -106,9 +114,10 @@ export function claimJob(pool: CatalogPool): Promise<ClaimedJob | null> {
 }
 
 export async function reportProgress(pool: CatalogPool, jobId: bigint, progress: Progress): Promise<void> {
-  const { phase, bytes_done, bytes_total } = progress
+  const { phase, bytes_done, bytes_total, tables } = progress
+  const detail = tables && json(tables)
   await pool.one(sql.type(Nothing)`
-    select backup._report_progress(${jobId}, ${phase}, ${bytes_done}, ${bytes_total}) as nothing
+    select backup._report_progress(${jobId}, ${phase}, ${bytes_done}, ${bytes_total}, ${detail}) as nothing
   `)
 }
 

@@ -23,6 +23,7 @@ export const Settings = z.object({
   dump_max_duration: z.coerce.number(),
   job_max_attempts: z.coerce.number().int(),
   base_max_age: z.coerce.number(),
+  drill_max_age: z.coerce.number(),
   wal_max_delay: z.coerce.number(),
   grant_warn_before: z.coerce.number(),
 })

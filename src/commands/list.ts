@@ -2,6 +2,7 @@ import { Command } from 'commander'
 import { checkServerName } from '../box/server-name.js'
 import { PostboxError } from '../errors.js'
 import type { Archive } from '../keyholder/archive.js'
+import type { ListedDump } from '../keyholder/dumps/list-dumps.js'
 import { listHome, type ListedBackup, type ListedHome } from '../keyholder/list-server.js'
 import type { ListedTimeline } from '../keyholder/list-timelines.js'
 import { lastProbe, type ProbeSummary } from '../keyholder/probe/stored-probe.js'
@@ -14,7 +15,7 @@ const help = `
 Example:
   $ postbox list --server db1
 
-It reads the bucket alone. A backup can be restored to any moment of its window. Times are UTC.`
+It reads the bucket alone. A backup can be restored to any moment of its window, a dump as it is. Times are UTC.`
 
 interface Options {
   server?: string
@@ -60,6 +61,8 @@ function describeProbe(probe: ProbeSummary | null): string {
 
 const HEADINGS = ['backup', 'label', 'state', 'tli', 'size', 'stored', 'start', 'stop', 'restorable from', 'to']
 
+const DUMP_HEADINGS = ['dump', 'label', 'state', 'holds', 'database', 'size', 'stored', 'snapshot at', 'LSN']
+
 function describeAll(homes: readonly ListedHome[]): string {
   return homes.length === 0 ? 'no server has stored anything in this bucket\n' : homes.map(describe).join('\n')
 }
@@ -67,6 +70,7 @@ function describeAll(homes: readonly ListedHome[]): string {
 function describe(home: ListedHome): string {
   const lines = [`server ${home.server}, system identifier ${home.system_identifier}`]
   lines.push(...(home.backups.length === 0 ? ['  no backups'] : table(HEADINGS, home.backups.map(row))))
+  if (home.dumps.length > 0) lines.push(...table(DUMP_HEADINGS, home.dumps.map(dumpRow)))
   for (const { timeline, from_lsn, to_lsn } of home.wal_gaps) {
     lines.push(`  gap: WAL of timeline ${timeline} is missing from ${from_lsn} to ${to_lsn}`)
   }
@@ -79,6 +83,7 @@ function describe(home: ListedHome): string {
     )
   }
   for (const backup of home.backups) for (const one of backup.problems) lines.push(`  ${backup.backup_id}: ${one}`)
+  for (const dump of home.dumps) for (const one of dump.problems) lines.push(`  ${dump.dump_id}: ${one}`)
   for (const one of home.problems) lines.push(`  ${one}`)
   return lines.join('\n') + '\n'
 }
@@ -101,5 +106,20 @@ function row(backup: ListedBackup): string[] {
     backup.stop_lsn ?? '',
     backup.window?.from_at.replace(/\.\d+Z$/, 'Z') ?? '',
     backup.window?.to_at ?? '',
+  ]
+}
+
+function dumpRow(dump: ListedDump): string[] {
+  return [
+    dump.dump_id,
+    dump.label ?? '',
+    dump.state,
+    // Masked is what a person must not overlook, also of a part.
+    dump.masked ? 'masked' : dump.whole ? 'whole' : dump.whole === null ? '' : 'part',
+    dump.database ?? '',
+    dump.raw_bytes === null ? '' : roundBytes(dump.raw_bytes),
+    dump.stored_bytes === null ? '' : roundBytes(dump.stored_bytes),
+    dump.snapshot_at?.replace(/\.\d+Z$/, 'Z') ?? '',
+    dump.snapshot_lsn ?? '',
   ]
 }

@@ -67,6 +67,12 @@ export const commands: readonly CommandEntry[] = [
     load: async () => (await import('./restore-dump.js')).restoreDumpCommand(),
   },
   {
+    name: 'drill',
+    description: 'carry out a restore in a scratch directory, look at the restored server, and keep the result',
+    example: 'postbox drill --server db1 --sql drill.sql',
+    load: async () => (await import('./drill.js')).drillCommand(),
+  },
+  {
     name: 'verify',
     description: 'check that everything which the archive promises is there, by listing or byte by byte',
     example: 'postbox verify --server db1 --deep',

@@ -73,8 +73,8 @@ async function run(archive: Archive, options: Options): Promise<void> {
     masked: options.masked ?? false,
   })
   const notes = [...chosen.notes]
-  const total = [...chosen.located.values()].reduce((sum, { entry }) => sum + entry.bytes, 0)
-  const progress = new Progress('restoring', total, process.stderr.isTTY && !options.json)
+  const progressOf = (bytes: number) => new Progress('restoring', bytes, process.stderr.isTTY && !options.json)
+  let progress = progressOf(0)
   const startedAt = performance.now()
   try {
     const restored = await restoreDump({
@@ -91,6 +91,9 @@ async function run(archive: Archive, options: Options): Promise<void> {
       privileges: options.privileges,
       disableTriggers: options.disableTriggers ?? false,
       signal: interruptSignal(),
+      onExpected: (bytes) => {
+        progress = progressOf(bytes)
+      },
       onProgress: (bytes) => {
         progress.add(bytes)
       },

@@ -3,6 +3,7 @@ import { asPostboxError, PostboxError } from '../errors.js'
 import { formatLsn, type Lsn } from '../wal/lsn.js'
 import type { Archive } from './archive.js'
 import { placeOf, type BackupPlace } from './backup-place.js'
+import { listDumps, type ListedDump } from './dumps/list-dumps.js'
 import { listTimelines, type ListedTimeline, type Parting } from './list-timelines.js'
 import { backups, type BrokenBackup, type StoredBackup } from './stored-backups.js'
 import { formatTime, microsOf } from './target.js'
@@ -43,6 +44,8 @@ export interface ListedHome {
   system_identifier: string
   /** newest first */
   backups: ListedBackup[]
+  /** logical dumps, newest first */
+  dumps: ListedDump[]
   /** WAL that is missing between what is stored, from the oldest backup on */
   wal_gaps: { timeline: number; from_lsn: string; to_lsn: string }[]
   timelines: ListedTimeline[]
@@ -71,7 +74,8 @@ export async function listHome(archive: Archive, home: Home): Promise<ListedHome
   }
   problems.push(...wal.tailProblems)
   const { server, systemIdentifier: system_identifier } = home
-  return { server, system_identifier, backups: listed, wal_gaps, ...(await listTimelines(wal)), problems }
+  const dumps = await listDumps(archive, home)
+  return { server, system_identifier, backups: listed, dumps, wal_gaps, ...(await listTimelines(wal)), problems }
 }
 
 /** What is kept of a backup, so that memory does not grow with its parts. */

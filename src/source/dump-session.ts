@@ -2,6 +2,7 @@ import pg from 'pg'
 import { PostboxError } from '../errors.js'
 import type { Secret } from '../secret.js'
 import type { DumpTable } from './dump-table.js'
+import { ReceiveSocket } from './receive-socket.js'
 
 export interface DumpSessionOptions {
   databaseUrl: Secret
@@ -26,10 +27,24 @@ export interface Moment {
   encoding: string
 }
 
+/** There may be dozens of sessions. */
+const READ_BYTES = 64 * 1024
+
+/** A session whose rows are read by copy-out.ts. */
+export class DumpClient extends pg.Client {
+  readonly receive: ReceiveSocket
+
+  constructor(config: pg.ClientConfig) {
+    const receive = new ReceiveSocket(READ_BYTES)
+    super({ ...config, stream: (({ ssl }: { ssl?: unknown } = {}) => receive.open({ ssl })) as never })
+    this.receive = receive
+  }
+}
+
 /** Opens a session that reads one moment. The caller ends it. */
-export async function openDumpSession(options: DumpSessionOptions): Promise<pg.Client> {
+export async function openDumpSession(options: DumpSessionOptions): Promise<DumpClient> {
   const { databaseUrl, applicationName, snapshot, rowSecurity } = options
-  const client = new pg.Client({
+  const client = new DumpClient({
     connectionString: databaseUrl.reveal(),
     application_name: applicationName,
     keepAlive: true,
@@ -101,6 +116,11 @@ export async function lockAtOnce(client: pg.Client, { sql }: DumpTable): Promise
   }
 }
 
+/** What Postgres says of a value, or a row, of more than 1 GB as text; nothing can dump it as it is. */
+const TOO_LONG = /invalid memory alloc request size [1-9]\d{9}$/
+const TOO_LONG_HINT =
+  'A row of it is longer than Postgres can print, 1 GB: split or remove that value, or leave the table out (option "exclude_data").'
+
 /** A failure of a dump's session or program as ours. `what` is what was being read. */
 export function dumpError(what: string, thrown: unknown): PostboxError {
   if (thrown instanceof PostboxError) return thrown
@@ -110,7 +130,9 @@ export function dumpError(what: string, thrown: unknown): PostboxError {
   return new PostboxError(
     refused ? 'dump_refused' : 'dump_failed',
     `${what} could not be dumped: ${message}`,
-    hint ?? (refused ? 'See the log of the server.' : 'Postbox tries again; if it does not pass, see its log.'),
+    hint ??
+      (code === '54000' || TOO_LONG.test(message) ? TOO_LONG_HINT : null) ??
+      (refused ? 'See the log of the server.' : 'Postbox tries again; if it does not pass, see its log.'),
     { cause: thrown },
   )
 }

@@ -4,11 +4,11 @@ import { scriptPieces } from '../sql-text/script.js'
 const OF_DATABASE = /^Name: .*; Type: DATABASE( PROPERTIES)?$|^Name: DATABASE .*; Type: (COMMENT|ACL|SECURITY LABEL)$/
 
 /** Of what pg_dump --create prints: the statements that make the database itself, and no more is read. */
-export async function databaseStatements(text: Readable): Promise<Buffer> {
+export async function databaseStatements(text: Readable, encoding: string): Promise<Buffer> {
   const statements: string[] = []
   let entry: string | null = null
   let connected = false
-  for await (const piece of scriptPieces(text)) {
+  for await (const piece of scriptPieces(asUtf8(text, encoding))) {
     if (piece.kind === 'meta') {
       connected ||= piece.command.startsWith('\\connect')
       entry = null
@@ -19,18 +19,25 @@ export async function databaseStatements(text: Readable): Promise<Buffer> {
       if (!connected || isItself) statements.push(piece.sql)
     }
   }
-  return joined(statements)
+  return joined(statements, encoding)
 }
 
 /** Of what pg_dump --clean prints: the statements that drop things, which come first, and no more is read. */
-export async function dropStatements(text: Readable): Promise<Buffer> {
+export async function dropStatements(text: Readable, encoding: string): Promise<Buffer> {
   const statements: string[] = []
-  for await (const piece of scriptPieces(text)) {
+  for await (const piece of scriptPieces(asUtf8(text, encoding))) {
     if (piece.kind !== 'statement') continue
     if (piece.before.includes('-- Name: ')) break
     statements.push(piece.sql)
   }
-  return joined(statements)
+  return joined(statements, encoding)
 }
 
-const joined = (statements: string[]): Buffer => Buffer.from(statements.map((sql) => `${sql};\n`).join(''))
+/** What has no encoding is read with a character for each byte. */
+async function* asUtf8(text: AsyncIterable<Buffer>, encoding: string): AsyncGenerator<Buffer> {
+  for await (const chunk of text) yield encoding === 'SQL_ASCII' ? Buffer.from(chunk.toString('latin1')) : chunk
+}
+
+function joined(statements: string[], encoding: string): Buffer {
+  return Buffer.from(statements.map((sql) => `${sql};\n`).join(''), encoding === 'SQL_ASCII' ? 'latin1' : 'utf8')
+}

@@ -108,26 +108,33 @@ class StatementEnd {
   #parentheses = 0
   #begun = 0
   #words: string[] = []
+  /** the word right before, when nothing is between */
+  #last = ''
 
   /** Whether the token ends the statement. */
   add({ kind, start, end }: Token, text: string): boolean {
     if (kind === 'space' || kind === 'comment') return false
+    const last = this.#last
+    this.#last = ''
     if (kind === 'mark') {
       const mark = text[start]!
       if (mark === ';' && this.#parentheses === 0 && this.#begun === 0) return true
       if (mark === '(') this.#parentheses += 1
       else if (mark === ')') this.#parentheses -= 1
     } else if (kind === 'word') {
-      this.#follow(text.slice(start, end).toLowerCase())
+      this.#follow(text.slice(start, end).toLowerCase(), last)
     }
     this.start ??= start
     return false
   }
 
-  #follow(word: string): void {
+  #follow(word: string, last: string): void {
+    this.#last = word
     if (this.#words.length < 4) this.#words.push(word)
     if (this.#parentheses > 0 || !/^create (or replace )?(function|procedure)\b/.test(this.#words.join(' '))) return
-    if (word === 'begin' || (word === 'case' && this.#begun > 0)) this.#begun += 1
+    // Something may be named begin, without quotes; CASE and END are reserved.
+    const begins = this.#begun === 0 ? word === 'atomic' && last === 'begin' : word === 'case'
+    if (begins) this.#begun += 1
     else if (word === 'end' && this.#begun > 0) this.#begun -= 1
   }
 }

@@ -66,7 +66,15 @@ function altered(tokens: string[], words: string[]): Subject | null {
   switch (kind) {
     case 'table':
       return about('table', nameAt(tokens, at).parts, neededBy(tokens, words, at))
-    case 'sequence':
+    case 'sequence': {
+      const owned = words.findIndex((word, place) => word === 'owned' && words[place + 1] === 'by')
+      const { parts } = nameAt(tokens, owned + 2)
+      return about(
+        kind,
+        nameAt(tokens, at).parts,
+        owned < 0 || parts.length < 3 ? null : qualified(parts[0]!, parts[1]!),
+      )
+    }
     case 'index':
     case 'statistics':
       return about(kind, nameAt(tokens, at).parts)
@@ -132,24 +140,29 @@ function nameIn(literal: string): string[] {
   return nameAt([...tokensOf(literal.slice(1, -1).replaceAll("''", "'"))], 0).parts
 }
 
-/**
- * Sequences that a statement ties to its table: by identity, by OWNED BY, or because a default takes its values from
- * them.
- */
-export function tiedSequences(sql: string): { sequence: QualifiedName; table: QualifiedName }[] {
+/** A sequence, and a table that needs it. */
+export interface TiedSequence {
+  sequence: QualifiedName
+  table: QualifiedName
+  /** by identity or OWNED BY; otherwise a default takes its values from it, and others may do so too */
+  owned: boolean
+}
+
+/** Sequences that a statement ties to its table. */
+export function tiedSequences(sql: string): TiedSequence[] {
   const tokens = [...tokensOf(sql)]
   const words = tokens.map((token) => token.toLowerCase())
   const subject = subjectOf(sql)
-  const tie = (sequence: string[], table: string[]) =>
+  const tie = (sequence: string[], table: string[], ofTable = true) =>
     sequence.length < 2 || table.length < 2
       ? []
-      : [{ sequence: qualified(sequence[0]!, sequence[1]!), table: qualified(table[0]!, table[1]!) }]
+      : [{ sequence: qualified(sequence[0]!, sequence[1]!), table: qualified(table[0]!, table[1]!), owned: ofTable }]
   const owned = words.findIndex((word, at) => word === 'owned' && words[at + 1] === 'by')
   if (owned > 0 && words[1] === 'sequence') return tie(nameAt(tokens, 2).parts, nameAt(tokens, owned + 2).parts)
   if (subject?.kind !== 'table') return []
   const table = partsOf(subject.name)
   return words.flatMap((word, at) => {
-    if (word === 'nextval' && tokens[at + 1] === '(') return tie(nameIn(tokens[at + 2]!), table)
+    if (word === 'nextval' && tokens[at + 1] === '(') return tie(nameIn(tokens[at + 2]!), table, false)
     if (word === 'sequence' && words[at + 1] === 'name') return tie(nameAt(tokens, at + 2).parts, table)
     return []
   })

@@ -45,10 +45,15 @@ export function tokenAt(text: string, start: number, isLast: boolean): Token | n
 
 /** All tokens but blanks and comments, as they are written. */
 export function* tokensOf(text: string): Generator<string> {
+  for (const { start, end } of tokensIn(text)) yield text.slice(start, end)
+}
+
+/** The same by their places. */
+export function* tokensIn(text: string): Generator<Token> {
   for (let at = 0; at < text.length;) {
-    const { kind, start, end } = tokenAt(text, at, true)!
-    if (kind !== 'space' && kind !== 'comment') yield text.slice(start, end)
-    at = end
+    const token = tokenAt(text, at, true)!
+    if (token.kind !== 'space' && token.kind !== 'comment') yield token
+    at = token.end
   }
 }
 

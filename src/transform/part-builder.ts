@@ -23,9 +23,14 @@ export class PartBuilder {
   /** @param pool of buffers that are at least as long as any frame */
   constructor(readonly pool: FramePool) {}
 
+  /** Whether so many bytes more belong to the part that grows, so that `add` returns none. */
+  fits(bytes: number): boolean {
+    return this.#bytes + bytes <= this.pool.bytes
+  }
+
   /** Adds a copy of one frame; returns the part that it no longer fitted into. */
   add(frame: Buffer, rawBytes: number): BuiltPart | null {
-    const full = this.#bytes + frame.length > this.pool.bytes ? this.finish() : null
+    const full = this.fits(frame.length) ? null : this.finish()
     this.#memory ??= this.pool.take()
     frame.copy(this.#memory, this.#bytes)
     this.#bytes += frame.length

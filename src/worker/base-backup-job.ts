@@ -162,7 +162,10 @@ async function copy(
 }
 
 /** The grant may allow less than what was configured, and no frame may be larger than a part. */
-export function partSizes(settings: Settings, { max_part_bytes }: Grant): { partBytes: number; frameBytes: number } {
+export function partSizes(
+  settings: Pick<Settings, 'part_bytes'>,
+  { max_part_bytes }: Pick<Grant, 'max_part_bytes'>,
+): { partBytes: number; frameBytes: number } {
   const partBytes = Math.min(settings.part_bytes, max_part_bytes)
   const frameBytes = frameBytesFor(partBytes)
   if (frameBytes !== null) return { partBytes, frameBytes }

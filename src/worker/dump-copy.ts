@@ -1,17 +1,21 @@
 import { createHash } from 'node:crypto'
 import type { Readable } from 'node:stream'
-import type pg from 'pg'
 import type { DumpedTable } from '../box/dump-manifest.js'
 import { dumpPartKey, dumpSqlKey, type Home } from '../box/key-names.js'
 import type { PartEntry } from '../box/manifest.js'
-import { CopyOut, cutFrames } from '../source/copy-out.js'
-import { dumpError } from '../source/dump-session.js'
+import { CopyOut } from '../source/copy-out.js'
+import { dumpError, type DumpClient } from '../source/dump-session.js'
+import { cutFrames, type FilledFrame } from '../source/frames.js'
 import type { Section } from '../source/pg-dump-arguments.js'
-import { compressFrame } from '../transform/compress.js'
+import { CompressThreads } from '../transform/compress-threads.js'
 import { FramePool, sharedMemory } from '../transform/frame-pool.js'
+import { giveBack } from '../transform/give-back.js'
 import { inOrder } from '../transform/in-order.js'
 import { PartBuilder, type BuiltPart } from '../transform/part-builder.js'
+import { FrameSupply } from '../transform/frame-supply.js'
+import type { DumpMemory } from './dump-memory.js'
 import type { Slice } from './dump-plan.js'
+import type { DumpProgress } from './dump-progress.js'
 import type { PartUploader } from './part-uploader.js'
 
 export interface DumpCopyOptions {
@@ -20,35 +24,44 @@ export interface DumpCopyOptions {
   /** of the rows */
   encoding: string
   compressionLevel: number
-  partBytes: number
-  frameBytes: number
+  memory: DumpMemory
+  /** frames compressed at once */
+  threads: number
+  progress: DumpProgress
   onStored: (entry: PartEntry) => Promise<void>
 }
 
 /** What one stream became. */
 type Stored = Omit<DumpedTable['slices'][number], 'rows'>
 
-/** Carries streams of a dump into the box: frames → parts → posts, several streams side by side. */
+/** Carries streams of a dump into the box: frames → parts → posts, several streams side by side. The caller disposes of it. */
 export class DumpCopy {
-  /** what is posted, or grows until it is, of all streams */
+  readonly #threads: CompressThreads
+  /** what the streams fill */
+  readonly #frames: FrameSupply
+  /** what is posted, or grows until it is */
   readonly #parts: FramePool
 
   constructor(
     readonly options: DumpCopyOptions,
     readonly uploader: PartUploader,
   ) {
-    this.#parts = new FramePool(2 * uploader.connections, options.partBytes, sharedMemory)
+    const { memory, threads } = options
+    this.#threads = new CompressThreads(threads)
+    this.#frames = new FrameSupply(memory.frames, memory.frameBytes)
+    this.#parts = new FramePool(memory.parts, memory.partBytes, sharedMemory)
   }
 
   /** Copies one slice and notes it in its table. Rejects with the table's name. */
-  async copySlice(client: pg.Client, { table, dumped, index, range }: Slice): Promise<void> {
-    const { home, dumpId, encoding } = this.options
+  async copySlice(client: DumpClient, slice: Slice): Promise<void> {
+    const { home, dumpId, encoding, progress } = this.options
+    const { table, dumped, index, range } = slice
     try {
       const copy = new CopyOut(client, table, range, encoding)
-      const stored = await this.#store(copy.rows, (part, sha256) =>
-        dumpPartKey(home, dumpId, table, index, part, sha256),
-      )
+      const frames = progress.counted(slice, copy.frames(this.#frames))
+      const stored = await this.#store(frames, (part, sha256) => dumpPartKey(home, dumpId, table, index, part, sha256))
       dumped.slices[index] = { rows: await copy.count, ...stored }
+      progress.end(slice)
     } catch (thrown) {
       throw dumpError(`table ${table.sql}`, thrown)
     }
@@ -56,11 +69,16 @@ export class DumpCopy {
 
   async storeSection(section: Section, text: Readable): Promise<PartEntry[]> {
     const { home, dumpId } = this.options
-    return (await this.#store(text, (part, sha256) => dumpSqlKey(home, dumpId, section, part, sha256))).parts
+    const keyOf = (part: number, sha256: Buffer) => dumpSqlKey(home, dumpId, section, part, sha256)
+    return (await this.#store(cutFrames(text, this.#frames), keyOf)).parts
   }
 
-  async #store(stream: Readable, keyOf: (part: number, sha256: Buffer) => string): Promise<Stored> {
-    const { compressionLevel, frameBytes, onStored } = this.options
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#threads.close()
+  }
+
+  async #store(frames: AsyncIterable<FilledFrame>, keyOf: (part: number, sha256: Buffer) => string): Promise<Stored> {
+    const { compressionLevel, onStored } = this.options
     const builder = new PartBuilder(this.#parts)
     const hash = createHash('sha256')
     const parts: PartEntry[] = []
@@ -76,12 +94,18 @@ export class DumpCopy {
         return onStored(entry)
       })
     }
-    const compress = async (raw: Buffer) => {
+    const compress = async ({ buffer, bytes }: FilledFrame) => {
+      const raw = buffer.subarray(0, bytes)
       hash.update(raw)
-      return { frame: await compressFrame(raw, compressionLevel), rawBytes: raw.length }
+      const frame = await this.#threads.compressFrame(raw, compressionLevel)
+      this.#frames.release(buffer)
+      return { frame, rawBytes: bytes }
     }
-    for await (const { frame, rawBytes } of inOrder(cutFrames(stream, frameBytes), 2, compress)) {
-      await upload(builder.add(frame, rawBytes))
+    for await (const { frame, rawBytes } of inOrder(frames, 2, compress)) {
+      // Before the next one begins, so that who waits for the box holds one part and not two.
+      if (!builder.fits(frame.length)) await upload(builder.finish())
+      builder.add(frame, rawBytes)
+      giveBack(frame)
     }
     await upload(builder.finish())
     return { raw_bytes: parts.reduce((sum, part) => sum + part.raw_bytes, 0), sha256: hash.digest('hex'), parts }

@@ -1,8 +1,7 @@
 import type { Socket } from 'node:net'
-import type pg from 'pg'
 import type { Catalog } from '../catalog/catalog.js'
 import { endClient } from '../catalog/end-client.js'
-import { lockAtOnce, openDumpSession, type DumpSessionOptions } from '../source/dump-session.js'
+import { lockAtOnce, openDumpSession, type DumpClient, type DumpSessionOptions } from '../source/dump-session.js'
 import type { Slice } from './dump-plan.js'
 
 /**
@@ -11,7 +10,7 @@ import type { Slice } from './dump-plan.js'
  * When `signal` is aborted all end at once, and their processes on the server too: the snapshot holds back vacuum.
  */
 export class DumpSessions {
-  readonly #open: pg.Client[] = []
+  readonly #open: DumpClient[] = []
   #ending: Promise<void> = Promise.resolve()
 
   constructor(
@@ -22,7 +21,7 @@ export class DumpSessions {
     signal.addEventListener('abort', this.#end, { once: true })
   }
 
-  async open(snapshot: string | null): Promise<pg.Client> {
+  async open(snapshot: string | null): Promise<DumpClient> {
     this.signal.throwIfAborted()
     const session = await openDumpSession({ ...this.options, snapshot })
     this.#open.push(session)
@@ -35,11 +34,11 @@ export class DumpSessions {
    * to `first`, which has its lock.
    */
   async copy(
-    first: pg.Client,
+    first: DumpClient,
     snapshot: string,
     slices: Slice[],
     connections: number,
-    copySlice: (client: pg.Client, slice: Slice) => Promise<void>,
+    copySlice: (client: DumpClient, slice: Slice) => Promise<void>,
   ): Promise<void> {
     const left: Slice[] = []
     const others = Array.from({ length: Math.min(connections, slices.length) - 1 }, async () => {

@@ -1,5 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Logger } from 'pino'
+import { z } from 'zod'
+import { DrillResult } from '../box/drill-result.js'
 import type { Grant } from '../box/grant.js'
 import { checkGrant } from '../box/grant-check.js'
 import { requestGrant } from '../box/issuer-client.js'
@@ -7,6 +9,8 @@ import type { Catalog } from '../catalog/catalog.js'
 import { asPostboxError, PostboxError } from '../errors.js'
 import type { Secret } from '../secret.js'
 import { Backoff } from './backoff.js'
+
+const News = z.object({ drill: DrillResult.nullish() })
 
 /** An issuer may be away for as long as a grant lasts; asking every hour keeps most of that in hand. */
 const REFRESH_EVERY_MS = 3_600_000
@@ -33,7 +37,7 @@ export class GrantKeeper {
     throw new PostboxError(
       'grant_missing',
       'no grant is installed',
-      'Run "postbox grant --server <name>" where the S3 keys are, then select backup.install_grant(…).',
+      'Run "postbox grant --server <name>" where the S3 keys are, then select backup.install_grant(...).',
     )
   }
 
@@ -75,12 +79,21 @@ export class GrantKeeper {
   async #askIssuer(signal: AbortSignal): Promise<void> {
     const { issuer, catalog, ca, log } = this.options
     if (!issuer) return
-    const { grant: answer } = await requestGrant({ ...issuer, ...(ca === undefined ? {} : { ca }), signal })
+    const { grant: answer, news } = await requestGrant({ ...issuer, ...(ca === undefined ? {} : { ca }), signal })
     const grant = checkGrant(answer, this.#grant?.server ?? null, new Date())
     // Kept in the catalog too, so that a worker that starts while the issuer is away has it.
     await catalog.installGrant(grant)
     this.#use(grant)
     log.info({ server: grant.server, expiresAt: grant.expires_at }, 'got a grant')
+    await this.#hear(news)
+  }
+
+  /** What the keyholder knows. Not understood is not heard: it may be newer than we are. */
+  async #hear(news: unknown): Promise<void> {
+    const { catalog, log } = this.options
+    const drill = News.safeParse(news).data?.drill
+    if (drill && (await catalog.recordDrill(drill)))
+      log.info({ backupId: drill.backup_id, ok: drill.ok }, 'heard of a drill')
   }
 
   #use(grant: Grant): void {

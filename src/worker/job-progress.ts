@@ -1,4 +1,5 @@
 import type { Catalog } from '../catalog/catalog.js'
+import type { TableProgress } from '../catalog/jobs.js'
 
 /** A row is rewritten at most this often, however fast parts are stored. */
 const REPORT_EVERY_MS = 2000
@@ -12,6 +13,7 @@ export class JobProgress {
   #phase: Phase = 'waiting for the checkpoint'
   #bytesDone = 0
   #bytesTotal: number | null = null
+  #tables: (() => TableProgress) | null = null
   #changed = true
   readonly #reporting: NodeJS.Timeout
   readonly #polling: NodeJS.Timeout
@@ -49,6 +51,11 @@ export class JobProgress {
     this.#changed = true
   }
 
+  /** From now on each report says what `tables` gives. */
+  follow(tables: () => TableProgress): void {
+    this.#tables = tables
+  }
+
   checkCanceled(): void {
     this.catalog.isCancelRequested(this.jobId).then(
       (canceled) => {
@@ -67,9 +74,11 @@ export class JobProgress {
   }
 
   #report(): void {
-    if (!this.#changed) return
+    // What was said before is not written again: see backup._report_progress().
+    if (!this.#changed && !this.#tables) return
     this.#changed = false
-    const progress = { phase: this.#phase, bytes_done: this.#bytesDone, bytes_total: this.#bytesTotal }
+    const tables = this.#tables?.() ?? null
+    const progress = { phase: this.#phase, bytes_done: this.#bytesDone, bytes_total: this.#bytesTotal, tables }
     this.#writing = this.#writing.then(() => this.catalog.reportProgress(this.jobId, progress)).catch(() => undefined)
   }
 }

@@ -62,7 +62,6 @@ export class JobRunner {
       return false
     }
     log.error({ err: error, code: error.code, hint: error.hint }, 'failed')
-    await catalog.failJob(job.job_id, error, error.retryable)
-    return error.retryable
+    return (await catalog.failJob(job.job_id, error, error.retryable)) === 'queued'
   }
 }

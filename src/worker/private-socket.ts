@@ -93,7 +93,7 @@ function refused(path: string, problem: string, cause?: unknown): PostboxError {
   return new PostboxError(
     'config_invalid',
     `the socket cannot be used: ${path}: ${problem}`,
-    'Set POSTBOX_SOCKET, for worker and archive-wal alike, to a path in a directory of their user’s own.',
+    "Set POSTBOX_SOCKET, for worker and archive-wal alike, to a path in a directory of their user's own.",
     { cause },
   )
 }

@@ -10,10 +10,11 @@ import { lockTables, readMoment, type Moment } from '../source/dump-session.js'
 import { findPgDump, startPgDump, type PgDump } from '../source/pg-dump.js'
 import { databaseStatements, dropStatements } from '../source/pg-dump-head.js'
 import { pgDumpConnection, type PgDumpChoice, type Section } from '../source/pg-dump-arguments.js'
-import { partSizes } from './base-backup-job.js'
 import { DumpCopy } from './dump-copy.js'
 import type { DumpContext } from './dump-job.js'
+import { dumpMemory } from './dump-memory.js'
 import { planDump, sumUp } from './dump-plan.js'
+import { DumpProgress } from './dump-progress.js'
 import type { DumpSessions } from './dump-sessions.js'
 import type { JobProgress } from './job-progress.js'
 import { PartUploader } from './part-uploader.js'
@@ -44,12 +45,24 @@ export async function takeDump(
     progress.add(entry.raw_bytes)
   }
   const uploader = new PartUploader(box, settings.upload_connections, signal)
-  const { compression_level: compressionLevel, dump_split_bytes: splitBytes } = settings
   const { encoding } = moment
-  const options = { home, dumpId, encoding, compressionLevel, ...partSizes(settings, context.grant()), onStored }
-  const copy = new DumpCopy(options, uploader)
-  const { slices, dumped } = planDump(choice.tables, splitBytes)
+  const { slices, dumped } = planDump(choice.tables, settings.dump_split_bytes)
   const connections = job.target.jobs ?? (settings.dump_jobs || threads)
+  const tables = new DumpProgress(slices)
+  progress.follow(() => tables.report())
+  // What pg_dump prints is a stream too.
+  const memory = dumpMemory(settings, context.grant(), Math.min(connections, slices.length) + 1, threads)
+  const options = {
+    home,
+    dumpId,
+    encoding,
+    compressionLevel: settings.compression_level,
+    memory,
+    threads,
+    progress: tables,
+    onStored,
+  }
+  await using copy = new DumpCopy(options, uploader)
   const [{ sections, warnings }] = await Promise.all([
     storeSections(tool, job, choice, moment, first, context, copy, signal),
     sessions.copy(first, moment.snapshot, slices, connections, (client, slice) => copy.copySlice(client, slice)),
@@ -83,7 +96,7 @@ export async function takeDump(
 }
 
 /** Where only the beginning of what pg_dump prints is wanted. */
-const HEADS: Partial<Record<Section, (text: Readable) => Promise<Buffer>>> = {
+const HEADS: Partial<Record<Section, (text: Readable, encoding: string) => Promise<Buffer>>> = {
   database: databaseStatements,
   drop: dropStatements,
 }
@@ -123,7 +136,7 @@ async function storeSections(
   for (const section of wanted[only ?? 'all']) {
     const enough = new AbortController()
     const { stdout, ended } = startPgDump(tool, section, choice, connection, AbortSignal.any([signal, enough.signal]))
-    const head = HEADS[section]?.(stdout).catch(async (thrown: unknown) => {
+    const head = HEADS[section]?.(stdout, encoding).catch(async (thrown: unknown) => {
       // That pg_dump failed is why its text cannot be read.
       await ended
       throw thrown

@@ -6,6 +6,7 @@ import { clientPrograms } from '../sandbox/client/programs.js'
 import { keyholderEnv, postboxOk, WorkerProcess } from '../sandbox/command.js'
 import { scratchDir, startPostgres, type SandboxPostgres } from '../sandbox/postgres.js'
 import { plainEnv, run } from '../sandbox/run.js'
+import { until } from '../sandbox/until.js'
 import type { BenchOptions } from './main.js'
 import type { BenchResult } from './report.js'
 
@@ -90,6 +91,17 @@ async function ownRun({ postgres, ceph, programs }: Parties): Promise<OwnRun> {
   let peakBytes: number
   try {
     await worker.says('streaming WAL')
+    // The peer's restore has written WAL, which would be posted beside the dump.
+    await until(
+      'all WAL is stored',
+      async () => {
+        const [row] = await postgres.query<{ stored: boolean }>(
+          'select durable_lsn > pg_current_wal_lsn() - 64 * 1024 * 1024 stored from backup.status',
+        )
+        return row!.stored
+      },
+      300_000,
+    )
     const began = performance.now()
     const [job] = await postgres.query<{ job_id: string }>('select backup.start_dump() job_id')
     await postgres.query(`call backup.wait(${job!.job_id})`)

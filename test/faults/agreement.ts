@@ -4,6 +4,7 @@ import { parseManifest, type Manifest, type PartEntry } from '../../src/box/mani
 import { decompress } from '../../src/keyholder/zstd.js'
 import type { BackedUpServer } from '../sandbox/backed-up-server.js'
 import type { Version } from '../sandbox/s3/store.js'
+import { wrongDumps } from './dump-agreement.js'
 import { recordAllWal } from './observe.js'
 import { wrongChain, wrongTails } from './wal-agreement.js'
 
@@ -18,8 +19,9 @@ export function storedManifests({ bucket }: BackedUpServer): Manifest[] {
 /**
  * What is wrong between catalog and bucket, once all WAL is stored: nothing, whatever happened before.
  *
- * Every object is what its name says, in each of its versions; every manifest names only parts that are there; the rows
- * of WAL are the WAL that is there, and that has no gap; each segment and tail says what it follows.
+ * Every object is what its name says, in each of its versions; every manifest names only parts that are there, and the
+ * rows of dumps are theirs; the rows of WAL are the WAL that is there, and that has no gap; each segment and tail says
+ * what it follows.
  */
 export async function disagreements(backedUp: BackedUpServer): Promise<string[]> {
   await recordAllWal(backedUp)
@@ -30,6 +32,7 @@ export async function disagreements(backedUp: BackedUpServer): Promise<string[]>
     ...(await wrongObjects(backedUp)),
     ...(await wrongTails(backedUp.bucket)),
     ...wrongManifests(backedUp),
+    ...(await wrongDumps(backedUp, (part) => wrongPart(backedUp, part))),
     ...(await wrongRows(backedUp)),
     ...wrongChain(backedUp.bucket, Number(row!.bytes)),
   ]

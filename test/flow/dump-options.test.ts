@@ -188,4 +188,24 @@ describe.skipIf(bin === null)('a dump of a part', () => {
       attempts: 1,
     })
   })
+
+  test('by a worker that is a superuser takes expressions from superusers alone', async () => {
+    const { postgres } = backedUp
+    await postgres.query(`create role olga login in role backup_operator; grant usage on schema app to olga;
+      grant select on app.users to olga; alter role postbox_worker superuser`)
+    const refused = { state: 'failed', attempts: 1, error_code: 'dump_refused' }
+    const where = `'{app.users}', options => '{"where": {"app.users": "id = 1"}}'`
+    const [row] = await postgres.query<{ id: string }>(`select backup.start_dump(${where}) id`, [], { user: 'olga' })
+    expect(await backedUp.ended(BigInt(row!.id))).toMatchObject({
+      ...refused,
+      error_message: 'the worker is a superuser, and would run expressions that no superuser has set',
+    })
+    expect((await dump(where)).manifest.tables).toMatchObject([{ name: 'users', rows: 1 }])
+
+    await postgres.query(`select backup.mask('app.log.n', null)`)
+    const masked = `'{app.users}', options => '{"masked": true}'`
+    expect(await ended(masked)).toMatchObject({ state: 'done' })
+    await postgres.query(`select backup.mask('app.users.email', '''x'' || id')`, [], { user: 'olga' })
+    expect(await ended(masked)).toMatchObject(refused)
+  })
 })

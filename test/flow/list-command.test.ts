@@ -16,6 +16,10 @@ beforeAll(async () => {
   made.segment(1, '0/300000', ['2026-11-22T11:00:00Z'])
   incomplete = '20261122T120000Z-0000'
   s3.bucket('b').put(`db1/${made.home.systemIdentifier}/base/${incomplete}/base/x`, Buffer.from('x'))
+  made.dump('2026-11-22T13:00:00.250Z', { label: 'for tests', masked: true, whole: false })
+  made.dump('2026-11-22T12:30:00.000Z', { database: 'some', whole: false })
+  made.dump('2026-11-22T12:00:00.000Z')
+  s3.bucket('b').put(`db1/${made.home.systemIdentifier}/dump/20261122T140000Z-0000/pre-data/x`, Buffer.from('x'))
   new SyntheticArchive(s3.bucket('b'), 'db2').segment(1, '0/100000')
 })
 
@@ -31,6 +35,37 @@ describe('postbox list', () => {
     expect(stdout).toContain('gap: WAL of timeline 1 is missing from 0/200000 to 0/300000')
     expect(stdout).toContain(`${incomplete}: it has no manifest`)
     expect(stdout).not.toContain('db2')
+  })
+
+  test('shows dumps, newest first: what they hold, of when they are, and which are unfinished', async () => {
+    const { stdout } = await list(['--server', 'db1'])
+    const from = stdout.slice(stdout.indexOf('  dump '))
+    expect(
+      from
+        .split('\n')
+        .slice(0, 5)
+        .map((line) => line.trim().split(/ {2,}/)),
+    ).toEqual([
+      ['dump', 'label', 'state', 'holds', 'database', 'size', 'stored', 'snapshot at', 'LSN'],
+      ['20261122T140000Z-0000', 'incomplete'],
+      [
+        expect.anything(),
+        'for tests',
+        'restorable',
+        'masked',
+        'shop',
+        '6 B',
+        '15 B',
+        '2026-11-22T13:00:00Z',
+        '0/100200',
+      ],
+      [expect.anything(), 'restorable', 'part', 'some', '6 B', '15 B', '2026-11-22T12:30:00Z', '0/100200'],
+      [expect.anything(), 'restorable', 'whole', 'shop', '6 B', '15 B', '2026-11-22T12:00:00Z', '0/100200'],
+    ])
+    expect(stdout).toContain('20261122T140000Z-0000: it has no manifest: running, or never finished')
+    const { servers } = JSON.parse((await list(['--json'])).stdout) as { servers: { dumps: object[] }[] }
+    expect(servers.map(({ dumps }) => dumps.length)).toEqual([4, 0])
+    expect(servers[0]!.dumps[1]).toMatchObject({ state: 'restorable', masked: true, whole: false, tables: 0, rows: 0 })
   })
 
   test('lets no label speak to the terminal', async () => {

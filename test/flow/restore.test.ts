@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { diffSnapshots, snapshotRows, verifyBackupManifest } from '../sandbox/compare.js'
 import { postboxOk } from '../sandbox/command.js'
 import { ArchiveMaker } from '../sandbox/make-archive.js'
-import { verifyPageChecksums } from '../sandbox/page-checksums.js'
+import { verifyPageChecksums } from '../../src/keyholder/drill/page-checksums.js'
 import {
   postgresVersions,
   removeScratch,

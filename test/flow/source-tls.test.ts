@@ -1,32 +1,17 @@
-import { chmod, chown, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { Secret } from '../../src/secret.js'
 import { readBaseBackup } from '../../src/source/base-backup.js'
 import { ReplicationConnection } from '../../src/source/replication-connection.js'
 import { identifyServer } from '../../src/source/server-identity.js'
 import { FRAME_BYTES, FramePool } from '../../src/transform/frame-pool.js'
-import { sandboxUser, startPostgres, type SandboxPostgres } from '../sandbox/postgres.js'
-import { makeCertificate } from '../sandbox/s3/tls.js'
+import { startPostgres, type SandboxPostgres } from '../sandbox/postgres.js'
+import { turnOnTls } from '../sandbox/postgres-tls.js'
 
 let postgres: SandboxPostgres
 
 beforeAll(async () => {
   postgres = await startPostgres()
-  const { key, cert, remove } = await makeCertificate()
-  await remove()
-  for (const [name, content] of [
-    ['server.key', key],
-    ['server.crt', cert],
-  ] as const) {
-    const file = join(postgres.dataDir, name)
-    await writeFile(file, content)
-    await chmod(file, 0o600)
-    const user = sandboxUser()
-    if (user) await chown(file, user.uid, user.gid)
-  }
-  await postgres.query('alter system set ssl = on')
-  await postgres.query('select pg_reload_conf()')
+  await turnOnTls(postgres)
 })
 
 afterAll(() => postgres.remove())

@@ -1,7 +1,7 @@
 import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
-import { verifyPageChecksums } from './page-checksums.js'
+import { verifyPageChecksums } from '../../src/keyholder/drill/page-checksums.js'
 import { postgresVersions, removeScratch, startPostgres } from './postgres.js'
 import { makeTablespace } from './workload.js'
 

@@ -2,6 +2,8 @@ import { createHash } from 'node:crypto'
 import { zstdCompressSync } from 'node:zlib'
 import {
   backupManifestKey,
+  dumpManifestKey,
+  dumpSqlKey,
   formatBackupId,
   historyKey,
   manifestKey,
@@ -10,6 +12,7 @@ import {
   tailKey,
   type Previous,
 } from '../../src/box/key-names.js'
+import { formatDumpManifest, type DumpManifest } from '../../src/box/dump-manifest.js'
 import { formatManifest, type Manifest } from '../../src/box/manifest.js'
 import { formatLsn, parseLsn, type Lsn } from '../../src/wal/lsn.js'
 import { formatTimeline, segmentStart } from '../../src/wal/segment.js'
@@ -73,6 +76,37 @@ export class SyntheticArchive {
       previous_manifest_sha256: backup.previous ?? null,
     }
     this.putManifest(manifest, given)
+    return manifest
+  }
+
+  /** Stores a committed dump of one section. */
+  dump(startedAt: string, given: Partial<DumpManifest> = {}): DumpManifest {
+    const dumpId = formatBackupId(new Date(startedAt), sha256(Buffer.from(startedAt)))
+    const part = this.#put(Buffer.from('no sql'), (stored) => dumpSqlKey(this.home, dumpId, 'pre-data', 0, stored))
+    const manifest: DumpManifest = {
+      postbox_manifest: 1,
+      kind: 'dump',
+      server: this.server,
+      system_identifier: this.home.systemIdentifier,
+      dump_id: dumpId,
+      label: null,
+      database: 'shop',
+      encoding: 'UTF8',
+      postgres_version_num: 180004,
+      pg_dump_version: 'pg_dump (PostgreSQL) 18.4',
+      timeline: 1,
+      snapshot_lsn: '0/100200',
+      snapshot_at: startedAt,
+      whole: true,
+      masked: false,
+      chosen: { only: null, schemas: null, tables: null, exclude: [], exclude_data: [], row_security: false },
+      warnings: [],
+      sections: { database: [], drop: [], 'pre-data': [part], data: [], 'post-data': [] },
+      tables: [],
+      ...given,
+    }
+    const json = formatDumpManifest(manifest)
+    this.bucket.put(dumpManifestKey(this.home, dumpId, sha256(json)), json)
     return manifest
   }
 

@@ -62,8 +62,12 @@ describe.each(postgresVersions)('the typed catalog on Postgres %i', (version) =>
       part_bytes: 16 * 1024 ** 2,
       upload_connections: 4,
       upload_rate_limit: 0,
+      dump_jobs: 0,
+      dump_split_bytes: 1_073_741_824,
+      dump_max_duration: 43_200,
       job_max_attempts: 3,
       base_max_age: 8 * 86_400,
+      drill_max_age: 31 * 86_400,
       wal_interval: 1,
       wal_keep_limit: 0,
       base_after_gap: 'on',
@@ -91,7 +95,12 @@ describe.each(postgresVersions)('the typed catalog on Postgres %i', (version) =>
       target: { label: "it's", checkpoint: 'spread' },
       attempt: 1,
     })
-    await catalog.reportProgress(jobId, { phase: 'copying', bytes_done: 5_000_000_000, bytes_total: null })
+    await catalog.reportProgress(jobId, {
+      phase: 'copying',
+      bytes_done: 5_000_000_000,
+      bytes_total: null,
+      tables: null,
+    })
     expect(await catalog.isCancelRequested(jobId)).toBe(false)
     const object = {
       kind: 'base_part',

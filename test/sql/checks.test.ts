@@ -37,7 +37,19 @@ describe.each(postgresVersions)('backup.checks on Postgres %i', (version) => {
   test('every check that is not ok says what to do, and every check has one row', async () => {
     const rows = await catalog.rows<Check>('select * from backup.checks', [], 'mona')
     expect(rows.map((row) => row.name).sort()).toEqual(
-      ['base_age', 'box', 'grant', 'issuer', 'last_job', 'slot', 'slot_limit', 'wal_delay', 'wal_gap', 'worker'].sort(),
+      [
+        'base_age',
+        'box',
+        'drill_age',
+        'grant',
+        'issuer',
+        'last_job',
+        'slot',
+        'slot_limit',
+        'wal_delay',
+        'wal_gap',
+        'worker',
+      ].sort(),
     )
     for (const { state, message, hint } of rows) {
       expect(['ok', 'warn', 'crit']).toContain(state)

@@ -49,6 +49,7 @@ const calls: [call: string, who: Person[]][] = [
   [`select backup._record_gap(0, 0, '0/0', '', true)`, ['worker']],
   [`select backup._wal_holes(0, 0, '0/0')`, ['worker']],
   [`select backup._finish_base(0, '{}')`, ['worker']],
+  [`select backup._record_drill('{}')`, ['worker']],
   ['select backup._previous_manifest(0)', ['worker']],
   [`select backup._finish_dump(0, '{}')`, ['worker']],
   [`select * from backup._dump_selection('{"only": "schema"}')`, ['worker']],
@@ -100,7 +101,7 @@ describe.each(postgresVersions)('rights on Postgres %i', (version) => {
     )
     const listed = calls.map(([call]) => /backup\.(\w+)/.exec(call)![1]!)
     const forViews =
-      /^(_setting_list|_setting_value|_worker_(lock_key|session|alive|report)|_grant_in_use|_segment_name|_rows_slot|_wal_position|_at_risk|lsn_range|lsn_multirange|_check_(worker|grants|backups|wal_delay|slot))$/
+      /^(_setting_list|_setting_value|_worker_(lock_key|session|alive|report)|_grant_in_use|_segment_name|_rows_slot|_wal_position|_at_risk|lsn_range|lsn_multirange|_check_(worker|grants|backups|drills|wal_delay|slot))$/
     for (const { proname } of rows)
       expect(listed.includes(proname) || forViews.test(proname) ? 'known' : proname).toBe('known')
   })

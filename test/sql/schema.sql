@@ -18,6 +18,20 @@ table _base_backup.manifest_key text not null
 table _base_backup.manifest_sha256 bytea not null
 table _base_backup.postgres_version_num integer not null
 table _base_backup.recorded_at timestamp with time zone not null default now()
+table _drill.drill_id bigint not null generated always as identity
+table _drill.server text not null
+table _drill.system_identifier bigint not null
+table _drill.backup_id text not null
+table _drill.target text not null
+table _drill.started_at timestamp with time zone not null
+table _drill.finished_at timestamp with time zone not null
+table _drill.ok boolean not null
+table _drill.problem text
+table _drill.restore_seconds numeric not null
+table _drill.recovery_seconds numeric not null
+table _drill.restored_bytes bigint not null
+table _drill.checks jsonb not null
+table _drill.recorded_at timestamp with time zone not null default now()
 table _dump.dump_id text not null
 table _dump.job_id bigint not null
 table _dump.label text
@@ -54,6 +68,7 @@ table _job.error jsonb
 table _job.created_at timestamp with time zone not null default now()
 table _job.started_at timestamp with time zone
 table _job.ended_at timestamp with time zone
+table _job.tables jsonb
 table _mask.schema_name text not null
 table _mask.table_name text not null
 table _mask.column_name text not null
@@ -125,6 +140,19 @@ view checks.name text
 view checks.state text
 view checks.message text
 view checks.hint text
+view drills.drill_id bigint
+view drills.server text
+view drills.backup_id text
+view drills.target text
+view drills.started_at timestamp with time zone
+view drills.finished_at timestamp with time zone
+view drills.ok boolean
+view drills.problem text
+view drills.restore_seconds numeric
+view drills.recovery_seconds numeric
+view drills.restored_bytes bigint
+view drills.checks jsonb
+view drills.system_identifier bigint
 view dumps.dump_id text
 view dumps.job_id bigint
 view dumps.label text
@@ -166,6 +194,9 @@ view jobs.error_hint text
 view jobs.created_at timestamp with time zone
 view jobs.started_at timestamp with time zone
 view jobs.ended_at timestamp with time zone
+view jobs.tables_done integer
+view jobs.tables_total integer
+view jobs.copying jsonb
 view masks.schema_name text
 view masks.table_name text
 view masks.column_name text
@@ -225,6 +256,8 @@ constraint base_backup_lsn_order on backup._base_backup: CHECK ((start_lsn <= st
 constraint base_backup_manifest_sha256_whole on backup._base_backup: CHECK ((octet_length(manifest_sha256) = 32))
 constraint base_backup_once_per_job on backup._base_backup: UNIQUE (job_id)
 constraint base_backup_pk on backup._base_backup: PRIMARY KEY (backup_id)
+constraint drill_once on backup._drill: UNIQUE (system_identifier, backup_id, finished_at)
+constraint drill_pk on backup._drill: PRIMARY KEY (drill_id)
 constraint dump_job_fk on backup._dump: FOREIGN KEY (job_id) REFERENCES backup._job(job_id)
 constraint dump_masked_is_not_whole on backup._dump: CHECK ((NOT (masked AND whole)))
 constraint dump_once_per_job on backup._dump: UNIQUE (job_id)
@@ -269,6 +302,7 @@ function _access_problem(target jsonb) returns text stable
 function _at_risk() returns TABLE(durable_lsn pg_lsn, bytes_at_risk bigint, seconds_at_risk numeric, since timestamp with time zone) security definer stable
 function _canceled_error(job_id bigint) returns jsonb immutable
 function _check_backups() returns TABLE(name text, state text, message text, hint text) security definer stable
+function _check_drills() returns TABLE(name text, state text, message text, hint text) security definer stable
 function _check_error(error jsonb) returns jsonb immutable
 function _check_grant(content jsonb, wanted_server text) returns void stable
 function _check_grant_shape(content jsonb) returns void stable
@@ -324,6 +358,7 @@ function _position_by_standby() returns TABLE(standby text, durable_lsn pg_lsn, 
 function _previous_manifest(system_identifier bigint) returns bytea security definer stable
 function _previous_mark(system_identifier bigint, timeline integer, start_lsn pg_lsn, segment_bytes integer) returns text security definer stable
 function _queue_dump(tables regclass[], schemas text[], label text, options jsonb) returns bigint security definer
+function _record_drill(drill jsonb) returns boolean security definer
 function _record_gap(system_identifier bigint, timeline integer, to_lsn pg_lsn, reason text, running_begins_after boolean) returns pg_lsn security definer
 function _record_object(job_id bigint, kind text, key text, bytes bigint, raw_bytes bigint, sha256 bytea) returns void security definer
 function _record_segments(system_identifier bigint, segments jsonb) returns text security definer
@@ -331,7 +366,7 @@ function _record_timeline(system_identifier bigint, timeline integer, history te
 function _refuse_grant(reason text, server text, sqlstate_code text DEFAULT 'PB003'::text) returns void
 function _report_at_risk(from_lsn pg_lsn, since timestamp with time zone) returns void security definer
 function _report_problem(component text, problem jsonb) returns void security definer
-function _report_progress(job_id bigint, phase text, bytes_done bigint, bytes_total bigint) returns void security definer
+function _report_progress(job_id bigint, phase text, bytes_done bigint, bytes_total bigint, tables jsonb DEFAULT NULL::jsonb) returns void security definer
 function _report_source(standby text) returns void security definer
 function _rows_slot(slot text) returns text immutable
 function _segment_key(system_identifier bigint, timeline integer, start_lsn pg_lsn) returns text security definer stable
@@ -362,6 +397,7 @@ procedure wait(IN job_id bigint, IN timeout interval DEFAULT NULL::interval) sec
 
 grant execute on backup._at_risk() to backup_monitor, backup_operator, backup_worker
 grant execute on backup._check_backups() to backup_monitor, backup_operator, backup_worker
+grant execute on backup._check_drills() to backup_monitor, backup_operator, backup_worker
 grant execute on backup._check_grants() to backup_monitor, backup_operator, backup_worker
 grant execute on backup._check_slot() to backup_monitor, backup_operator, backup_worker
 grant execute on backup._check_wal_delay() to backup_monitor, backup_operator, backup_worker
@@ -388,13 +424,14 @@ grant execute on backup._matching(text[]) to backup_worker
 grant execute on backup._previous_manifest(bigint) to backup_worker
 grant execute on backup._previous_mark(bigint,integer,pg_lsn,integer) to backup_worker
 grant execute on backup._queue_dump(regclass[],text[],text,jsonb) to backup_operator
+grant execute on backup._record_drill(jsonb) to backup_worker
 grant execute on backup._record_gap(bigint,integer,pg_lsn,text,boolean) to backup_worker
 grant execute on backup._record_object(bigint,text,text,bigint,bigint,bytea) to backup_worker
 grant execute on backup._record_segments(bigint,jsonb) to backup_worker
 grant execute on backup._record_timeline(bigint,integer,text,text) to backup_worker
 grant execute on backup._report_at_risk(pg_lsn,timestamp with time zone) to backup_worker
 grant execute on backup._report_problem(text,jsonb) to backup_worker
-grant execute on backup._report_progress(bigint,text,bigint,bigint) to backup_worker
+grant execute on backup._report_progress(bigint,text,bigint,bigint,jsonb) to backup_worker
 grant execute on backup._report_source(text) to backup_worker
 grant execute on backup._rows_slot(text) to backup_monitor, backup_operator, backup_worker
 grant execute on backup._segment_key(bigint,integer,pg_lsn) to backup_worker
@@ -423,6 +460,7 @@ grant execute on backup.start_dump(regclass[],text[],text,jsonb) to backup_opera
 grant execute on backup.wait(bigint,interval) to backup_monitor, backup_operator
 grant select on base_backups to backup_monitor, backup_operator, backup_worker
 grant select on checks to backup_monitor, backup_operator, backup_worker
+grant select on drills to backup_monitor, backup_operator, backup_worker
 grant select on dumps to backup_monitor, backup_operator, backup_worker
 grant select on grants to backup_monitor, backup_operator, backup_worker
 grant select on jobs to backup_monitor, backup_operator, backup_worker

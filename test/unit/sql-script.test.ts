@@ -25,6 +25,8 @@ const single = [
   `create function f() returns text language sql as $$ select ';' $$`,
   `create function f() returns text language sql as $_x$ select $$;$$; -- ' $_x$`,
   `create or replace function f() returns int begin atomic select case when true then 1; end; select 2; end`,
+  `create function begin.begin("end" int, begin int) returns int begin atomic select case begin when 1 then t.begin end from t; end`,
+  `create function begin.atomic(begin int) returns int return begin + case when begin > 1 then 1 else 0 end`,
   `create rule r as on insert to t do instead (delete from a; delete from b)`,
   `select a$1$ from b -- what; 'ever\n where c = 1`,
   `select 1 /* ; /* nested; */ ; */ + 1`,

@@ -1,3 +1,5 @@
+import { unquoteName } from '../../sql-text/names.js'
+import { tokensOf } from '../../sql-text/tokens.js'
 import type { Definition } from './definitions.js'
 import { runDefinitions } from './run-definitions.js'
 import { withoutIfExists } from './statement-filter.js'
@@ -12,19 +14,39 @@ export async function dropDefinitions(
   definitions: readonly Definition[],
   ifExists: boolean,
 ): Promise<void> {
-  await session.run('begin', 'the database')
-  let left = definitions
-  for (let pass = 1; left.length > 0; pass += 1) {
-    const held: Definition[] = []
-    for (const definition of left) {
-      // Later on it may have gone together with something else.
-      const sql = ifExists || pass > 1 ? definition.sql : withoutIfExists(definition.sql)
-      if (!(await droppable(session, { ...definition, sql }))) held.push(definition)
+  await session.transaction(async () => {
+    for (const { sql } of definitions) await letGoOfSlot(session, sql)
+    let left = definitions
+    let cascaded = false
+    for (let pass = 1; left.length > 0; pass += 1) {
+      const held: Definition[] = []
+      for (const definition of left) {
+        // It may have gone together with something else: functions of a base type, or what was held before.
+        const mayBeGone = ifExists || pass > 1 || (cascaded && /^drop function /i.test(definition.sql))
+        const sql = mayBeGone ? definition.sql : withoutIfExists(definition.sql)
+        cascaded ||= / cascade$/i.test(sql)
+        if (!(await droppable(session, { ...definition, sql }))) held.push(definition)
+      }
+      if (held.length === left.length) await runDefinitions(session, held)
+      left = held
     }
-    if (held.length === left.length) await runDefinitions(session, held)
-    left = held
-  }
-  await session.run('commit', 'the database')
+  })
+}
+
+/**
+ * A subscription with a slot cannot be dropped in a transaction, because the slot would be dropped with it, on the other
+ * server. It is kept: the subscription of the dump has it again.
+ */
+async function letGoOfSlot(session: TargetSession, sql: string): Promise<void> {
+  if (!/^drop subscription /i.test(sql)) return
+  const name = [...tokensOf(sql)].at(-1)!
+  const found = await session.rows(
+    'select from pg_subscription where subname = $1 and subslotname is not null and subdbid = (select oid from pg_database where datname = current_database())',
+    [unquoteName(name)],
+  )
+  if (found.length === 0) return
+  await session.run(`alter subscription ${name} disable`, `SUBSCRIPTION ${name}`)
+  await session.run(`alter subscription ${name} set (slot_name = none)`, `SUBSCRIPTION ${name}`)
 }
 
 /** False when something holds it, and nothing was done. */

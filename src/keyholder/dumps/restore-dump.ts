@@ -8,7 +8,8 @@ import { dropDefinitions } from './drop-definitions.js'
 import { definitionsOf, piecesOf, type Definition } from './definitions.js'
 import { loadRows, type SliceToLoad } from './load-rows.js'
 import { runContents } from './run-contents.js'
-import { runDefinitions, runSideBySide } from './run-definitions.js'
+import { runDefinitions } from './run-definitions.js'
+import { runSideBySide } from './run-side-by-side.js'
 import { setsOwner, setsPrivileges } from './statement-filter.js'
 import type { StoredDump } from './stored-dumps.js'
 import { TableChoice } from './table-choice.js'
@@ -33,6 +34,8 @@ export interface DumpRestore {
   /** needs a superuser */
   disableTriggers: boolean
   signal: AbortSignal
+  /** said once: how much `onProgress` will say in all */
+  onExpected: (storedBytes: number) => void
   onProgress: (storedBytes: number) => void
   /** what a person should know: a sentence */
   onNote: (note: string) => void
@@ -65,7 +68,9 @@ export async function restoreDump(restore: DumpRestore): Promise<RestoredDump> {
     for (let n = 0; n < jobs; n += 1) sessions.push(await TargetSession.open(database, signal))
     const first = sessions[0]!
     if (restore.clean) {
-      const drops = (await read('drop')).filter(({ sql }) => choice === null || choice.has(sql))
+      const drops = (await read('drop')).filter(
+        ({ sql }) => choice === null || (choice.has(sql) && choice.shares(sql) === null),
+      )
       await dropDefinitions(first, drops, restore.ifExists)
     } else if (restore.what !== 'data') await (choice ? checkAbsent(first, choice.tables) : checkEmpty(first))
     const wanted = await choose(first, choice, restore)
@@ -74,7 +79,7 @@ export async function restoreDump(restore: DumpRestore): Promise<RestoredDump> {
     if (restore.what !== 'schema') {
       Object.assign(restored, await loadAll(restore, sessions, choice, partsOf))
       const pieces = piecesOf(archive, partsOf(sections.data))
-      await runContents(first, pieces, (sql) => choice === null || choice.has(sql))
+      await runContents(first, pieces, (sql) => wanted([{ sql, what: '' }]).length > 0)
     }
     if (restore.what !== 'data') await runSideBySide(sessions, wanted(after), choice ? passOver(restore) : undefined)
     return restored
@@ -86,9 +91,13 @@ export async function restoreDump(restore: DumpRestore): Promise<RestoredDump> {
   }
 }
 
-/** What is left of definitions without owners and privileges, where those are not wanted. */
-function kept(definitions: readonly Definition[], { owner, privileges }: DumpRestore): Definition[] {
-  return definitions.filter(({ sql }) => (owner || !setsOwner(sql)) && (privileges || !setsPrivileges(sql)))
+/** Whether a statement is run, where owners or privileges are not wanted. */
+function isKept(sql: string, { owner, privileges }: DumpRestore): boolean {
+  return (owner || !setsOwner(sql)) && (privileges || !setsPrivileges(sql))
+}
+
+function kept(definitions: readonly Definition[], restore: DumpRestore): Definition[] {
+  return definitions.filter(({ sql }) => isKept(sql, restore))
 }
 
 /** Which definitions are run; the rest is noted where a person would miss it. */
@@ -96,9 +105,12 @@ async function choose(session: TargetSession, choice: TableChoice | null, restor
   if (choice === null) return (definitions: readonly Definition[]) => kept(definitions, restore)
   const absent = new Set<string>()
   for (const table of choice.needed) if (!(await hasTable(session, table))) absent.add(table)
+  const present = new Set<string>()
+  for (const sequence of choice.shared) if (await hasTable(session, sequence)) present.add(sequence)
+  for (const one of present) restore.onNote(`sequence ${sqlName(one)} is left as it is, because others may use it`)
   return (definitions: readonly Definition[]) =>
     kept(definitions, restore).filter(({ sql, what }) => {
-      if (!choice.has(sql)) return false
+      if (!choice.has(sql) || present.has(choice.shares(sql) ?? '')) return false
       const lacking = choice.lacks(sql)
       if (lacking === null || !absent.has(lacking)) return true
       restore.onNote(`${what} is left out, because there is no table ${sqlName(lacking)}`)
@@ -135,6 +147,7 @@ async function loadAll(
     })),
   )
   const size = ({ parts }: SliceToLoad) => parts.reduce((sum, { entry }) => sum + entry.raw_bytes, 0)
+  restore.onExpected(slices.flatMap(({ parts }) => parts).reduce((sum, { entry }) => sum + entry.bytes, 0))
   slices.sort((a, b) => size(b) - size(a))
   if (restore.disableTriggers) {
     for (const session of sessions) await session.run(`set session_replication_role = replica`, 'disabling triggers')

@@ -1,5 +1,4 @@
-import { nameAt } from '../../sql-text/names.js'
-import { tokensOf } from '../../sql-text/tokens.js'
+import { tokensIn, tokensOf } from '../../sql-text/tokens.js'
 
 /** Whether a statement does nothing but say whose something is. */
 export function setsOwner(sql: string): boolean {
@@ -29,24 +28,26 @@ export function laneOf(sql: string): 'build' | 'refer' | null {
 
 /** A statement that drops something, so that it fails where that is not there. */
 export function withoutIfExists(sql: string): string {
-  const tokens = [...tokensOf(sql)]
-  return tokens
-    .filter((token, at) => {
-      const word = token.toLowerCase()
-      const next = tokens[at + 1]?.toLowerCase()
-      const last = tokens[at - 1]?.toLowerCase()
-      return !(word === 'if' && next === 'exists') && !(word === 'exists' && last === 'if')
-    })
-    .join(' ')
+  const tokens = [...tokensIn(sql)]
+  const wordAt = (at: number) => (tokens[at] ? sql.slice(tokens[at].start, tokens[at].end).toLowerCase() : '')
+  if (wordAt(0) !== 'drop' && wordAt(0) !== 'alter') return sql
+  const kept: string[] = []
+  let from = 0
+  tokens.forEach(({ start }, at) => {
+    if (wordAt(at) !== 'if' || wordAt(at + 1) !== 'exists') return
+    kept.push(sql.slice(from, start))
+    from = tokens[at + 1]!.end
+  })
+  return kept.join('') + sql.slice(from)
 }
 
 /** A statement about a database, for another one; null when it is about something else. */
 export function forDatabase(sql: string, quotedName: string): string | null {
-  const tokens = [...tokensOf(sql)]
-  const at = tokens.findIndex((token) => token.toLowerCase() === 'database')
-  if (at < 0 || at > 5) return null
-  const { next } = nameAt(tokens, at + 1)
-  return [...tokens.slice(0, at + 1), quotedName, ...tokens.slice(next)].join(' ')
+  const tokens = [...tokensIn(sql)]
+  const at = tokens.findIndex(({ start, end }) => sql.slice(start, end).toLowerCase() === 'database')
+  const name = tokens[at + 1]
+  if (at < 0 || at > 5 || !name) return null
+  return sql.slice(0, name.start) + quotedName + sql.slice(name.end)
 }
 
 const wordsOf = (sql: string): string[] => [...tokensOf(sql)].map((token) => token.toLowerCase())

@@ -11,6 +11,11 @@ export class TableChoice {
   /** of their sequences, indexes and statistics: the table */
   readonly #ownerOf = new Map<string, QualifiedName>()
   readonly #needed = new Set<QualifiedName>()
+  /** sequences that are no table's own, and the tables whose defaults use them */
+  readonly #usersOf = new Map<QualifiedName, QualifiedName[]>()
+
+  /** sequences that chosen tables use and do not own */
+  readonly shared: ReadonlySet<QualifiedName>
 
   /** `definitions`: all statements of the dump. Throws `bad_argument` for names that it does not have. */
   constructor(text: string, { tables }: DumpManifest, definitions: readonly string[]) {
@@ -29,6 +34,7 @@ export class TableChoice {
       for (const partition of partitionsOf.get(table) ?? []) add(partition)
     }
     for (const table of chosen(text, [...known])) add(table)
+    this.shared = this.#findShared()
     for (const sql of definitions) {
       const lacking = this.has(sql) ? this.lacks(sql) : null
       if (lacking !== null) this.#needed.add(lacking)
@@ -52,10 +58,24 @@ export class TableChoice {
   has(sql: string): boolean {
     const subject = subjectOf(sql)
     if (subject === null) return false
-    const table = subject.kind === 'table' ? subject.name : this.#ownerOf.get(subject.kind + subject.name)
     // Older versions of pg_dump say ALTER TABLE of a sequence.
-    const sequenceOf = subject.kind === 'table' ? this.#ownerOf.get('sequence' + subject.name) : undefined
-    return [table, sequenceOf].some((one) => one !== undefined && this.#tables.has(one))
+    const owners = [subject.kind, 'sequence'].map((kind) => this.#ownerOf.get(kind + subject.name))
+    const named = subject.kind === 'table' ? subject.name : undefined
+    return [named, ...owners].some((one) => one !== undefined && this.#tables.has(one)) || this.shares(sql) !== null
+  }
+
+  /** The sequence that a statement is about, when a chosen table uses it and none owns it: others may use it too. */
+  shares(sql: string): QualifiedName | null {
+    const subject = subjectOf(sql)
+    return subject !== null && this.shared.has(subject.name) ? subject.name : null
+  }
+
+  #findShared(): Set<QualifiedName> {
+    const isChosen = (one: QualifiedName | undefined) => one !== undefined && this.#tables.has(one)
+    const found = [...this.#usersOf].filter(
+      ([sequence, users]) => users.some(isChosen) && !isChosen(this.#ownerOf.get(`sequence${sequence}`)),
+    )
+    return new Set(found.map(([sequence]) => sequence))
   }
 
   /** The table that a foreign key refers to, or that it is a partition or heir of, when that was not chosen. */
@@ -65,7 +85,10 @@ export class TableChoice {
   }
 
   #note(sql: string, subject: Subject | null): void {
-    for (const { sequence, table } of tiedSequences(sql)) this.#ownerOf.set(`sequence${sequence}`, table)
+    for (const { sequence, table, owned } of tiedSequences(sql)) {
+      if (owned) this.#ownerOf.set(`sequence${sequence}`, table)
+      else this.#usersOf.set(sequence, [...(this.#usersOf.get(sequence) ?? []), table])
+    }
     if (subject?.kind !== 'table') return
     const tokens = [...tokensOf(sql)]
     const words = tokens.map((token) => token.toLowerCase())

@@ -20,8 +20,13 @@ const SETTINGS = {
   statement_timeout: '0',
   lock_timeout: '0',
   idle_in_transaction_session_timeout: '0',
+  // A session waits while others work.
+  idle_session_timeout: '0',
   search_path: '',
 }
+
+/** What not every server has, or can. The first: it notices that we are gone while it builds an index. */
+const WISHES = { client_connection_check_interval: '1s', transaction_timeout: '0' }
 
 /** Tried again: what was rolled back because others were in the way. */
 const DEADLOCK = '40P01'
@@ -29,6 +34,8 @@ const TRIES = 5
 
 /** A connection to the database that a dump is restored into. Its errors name what was done. */
 export class TargetSession {
+  #inTransaction = false
+
   private constructor(readonly client: pg.Client) {}
 
   /** Closed when `signal` is aborted. Throws `database_unavailable` or `database_refused`. */
@@ -48,6 +55,9 @@ export class TargetSession {
       for (const [name, value] of Object.entries(SETTINGS)) {
         await client.query('select pg_catalog.set_config($1, $2, false)', [name, value])
       }
+      for (const [name, value] of Object.entries(WISHES)) {
+        await client.query('select pg_catalog.set_config($1, $2, false)', [name, value]).catch(notThere)
+      }
     } catch (thrown) {
       await endClient(client).catch(() => undefined)
       signal.throwIfAborted()
@@ -58,13 +68,39 @@ export class TargetSession {
 
   /** Runs SQL; `what` names it in an error. */
   async run(sql: string, what: string): Promise<void> {
+    await this.#again(async () => {
+      await this.client.query(sql).catch((thrown: unknown) => {
+        throw restoreError(what, thrown)
+      })
+    })
+  }
+
+  /** All of what `work` does in this session, or nothing. It may be called several times. */
+  async transaction(work: () => Promise<void>): Promise<void> {
+    await this.#again(async () => {
+      await this.run('begin', 'the database')
+      this.#inTransaction = true
+      try {
+        await work()
+        await this.run('commit', 'the database')
+      } catch (thrown) {
+        // A session that is lost has nothing to take back.
+        await this.client.query('rollback').catch(() => undefined)
+        throw thrown
+      } finally {
+        this.#inTransaction = false
+      }
+    })
+  }
+
+  async #again(work: () => Promise<void>): Promise<void> {
+    const tries = this.#inTransaction ? 1 : TRIES
     for (let attempt = 1; ; attempt += 1) {
       try {
-        await this.client.query(sql)
+        await work()
         return
       } catch (thrown) {
-        if (sqlstateOf(thrown) === DEADLOCK && attempt < TRIES) continue
-        throw restoreError(what, thrown)
+        if (sqlstateOf(thrown) !== DEADLOCK || attempt >= tries) throw thrown
       }
     }
   }
@@ -91,6 +127,11 @@ export class TargetSession {
   async end(): Promise<void> {
     await endClient(this.client).catch(() => undefined)
   }
+}
+
+/** A setting that the server does not know, or cannot have. */
+function notThere(thrown: unknown): void {
+  if (!/^(42704|22023)$/.test(sqlstateOf(thrown) ?? '')) throw thrown
 }
 
 /** What Postgres said, also of an error that is ours by now. */
@@ -129,6 +170,8 @@ function hintFor(sqlstate: string): string {
       return 'Make what is named there first, such as the role (or leave owners out: --no-owner, --no-privileges).'
     case '42501':
       return 'Restore as a superuser or the owner, or leave owners out: --no-owner, --no-privileges.'
+    case '3F000':
+      return 'Make the schema first: with --tables, schemas and types are not restored.'
     case '42P06':
     case '42P07':
     case '42710':

@@ -95,8 +95,10 @@ export class DumpCopyDatabase {
 
   async #psql(args: readonly string[], input = '/dev/null'): Promise<void> {
     const url = this.backedUp.postgres.url({ database: this.database })
+    // Names come from the manifest; files of SQL say their encoding themselves.
+    const env = { ...plainEnv, PGCLIENTENCODING: 'UTF8' }
     const psql = [join(this.bin, 'psql'), '-qX', '-v', 'ON_ERROR_STOP=1', '-d', url, ...args]
-    await run('sh', ['-c', 'input=$1; shift; exec "$@" < "$input"', 'sh', input, ...psql])
+    await run('sh', ['-c', 'input=$1; shift; exec "$@" < "$input"', 'sh', input, ...psql], { env })
   }
 }
 

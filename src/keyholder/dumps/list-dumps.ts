@@ -1,0 +1,77 @@
+import { partsOfDump } from '../../box/dump-manifest.js'
+import type { Home } from '../../box/key-names.js'
+import type { Archive } from '../archive.js'
+import { dumps, type BrokenDump, type StoredDump } from './stored-dumps.js'
+
+/** One logical dump, as `postbox list --json` shows it. What only a manifest tells is null without one. */
+export interface ListedDump {
+  dump_id: string
+  state: 'restorable' | 'incomplete' | 'damaged'
+  label: string | null
+  database: string | null
+  /** what the dump shows was committed before */
+  snapshot_at: string | null
+  snapshot_lsn: string | null
+  timeline: number | null
+  /** all of the database: nothing left out, filtered or masked */
+  whole: boolean | null
+  /** columns hold something else than the database did */
+  masked: boolean | null
+  tables: number | null
+  rows: number | null
+  raw_bytes: number | null
+  stored_bytes: number | null
+  postgres_version_num: number | null
+  /** what is wrong with it or looks so, a sentence each */
+  problems: string[]
+}
+
+/** Every dump of a server's life, newest first. */
+export async function listDumps(archive: Archive, home: Home): Promise<ListedDump[]> {
+  const listed: ListedDump[] = []
+  for await (const dump of dumps(archive, home)) {
+    listed.push(dump.state === 'committed' ? listCommitted(dump) : listBroken(dump))
+  }
+  return listed
+}
+
+function listCommitted({ manifest, suspicions }: StoredDump): ListedDump {
+  const parts = partsOfDump(manifest)
+  return {
+    dump_id: manifest.dump_id,
+    state: 'restorable',
+    label: manifest.label,
+    database: manifest.database,
+    snapshot_at: manifest.snapshot_at,
+    snapshot_lsn: manifest.snapshot_lsn,
+    timeline: manifest.timeline,
+    whole: manifest.whole,
+    masked: manifest.masked,
+    tables: manifest.tables.length,
+    rows: manifest.tables.reduce((sum, { rows }) => sum + rows, 0),
+    raw_bytes: parts.reduce((sum, { raw_bytes }) => sum + raw_bytes, 0),
+    stored_bytes: parts.reduce((sum, { bytes }) => sum + bytes, 0),
+    postgres_version_num: manifest.postgres_version_num,
+    problems: suspicions.map((one) => `suspicious: ${one}`),
+  }
+}
+
+function listBroken({ dumpId, state, problem, suspicions }: BrokenDump): ListedDump {
+  return {
+    dump_id: dumpId,
+    state,
+    label: null,
+    database: null,
+    snapshot_at: null,
+    snapshot_lsn: null,
+    timeline: null,
+    whole: null,
+    masked: null,
+    tables: null,
+    rows: null,
+    raw_bytes: null,
+    stored_bytes: null,
+    postgres_version_num: null,
+    problems: [problem, ...suspicions.map((one) => `suspicious: ${one}`)],
+  }
+}

@@ -1,0 +1,123 @@
+import { readdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { BackedUpServer } from '../sandbox/backed-up-server.js'
+import { postgresHome } from '../sandbox/binaries.js'
+import { keyholderEnv, postbox } from '../sandbox/command.js'
+import { scratchDir } from '../sandbox/scratch.js'
+import { sandboxUser } from '../sandbox/user.js'
+import { run } from '../sandbox/run.js'
+import { DrillResult } from '../../src/box/drill-result.js'
+import { TestIssuer } from '../sandbox/test-issuer.js'
+import { until } from '../sandbox/until.js'
+import { checkOf } from '../faults/observe.js'
+
+describe.each([15, 18] as const)('a drill of Postgres %i', (version) => {
+  let backedUp: BackedUpServer
+  let workDir: string
+  let sql: string
+
+  beforeAll(async () => {
+    backedUp = await BackedUpServer.start({ version, initdb: ['--data-checksums'] })
+    const { postgres } = backedUp
+    await postgres.query(`alter system set archive_command = 'touch /tmp/must-not-be-called'`)
+    await postgres.query(`create table t as select generate_series(1, 1000) n`)
+    await backedUp.backUp()
+    await postgres.query('insert into t values (1001)')
+    await backedUp.untilDurable()
+    workDir = await scratchDir('drills')
+    sql = join(workDir, 'drill.sql')
+    await writeFile(sql, `select count(*) = 1001 from t;\n-- the newest row\nselect max(n) = 1001, 'x;' from t;\n`)
+  })
+  afterAll(async () => {
+    await backedUp.remove()
+  })
+
+  const drill = async (...args: string[]) => {
+    const { directory } = await postgresHome(version)
+    const user = sandboxUser()
+    const runAs = user ? ['--run-as', (await run('id', ['-un', String(user.uid)])).trim()] : []
+    const { code, stdout, stderr } = await postbox(
+      [
+        'drill',
+        '--server',
+        'db1',
+        '--work-dir',
+        workDir,
+        '--postgres-bin',
+        join(directory, 'bin'),
+        '--json',
+        ...runAs,
+        ...args,
+      ],
+      { ...keyholderEnv(backedUp.s3, 'backups') },
+    )
+    if (stdout === '') throw new Error(stderr)
+    const result = DrillResult.parse(JSON.parse(stdout))
+    expect(code).toBe(result.ok ? 0 : 1)
+    return result
+  }
+  const results = () => backedUp.bucket.keys('.postbox/drill/db1/')
+
+  test('restores, recovers to the last row, looks at every page, and leaves nothing behind', async () => {
+    const result = await drill('--sql', sql)
+    expect(result).toMatchObject({ ok: true, problem: null, target: 'latest' })
+    expect(result.checks.map(({ name, seen }) => [name, seen])).toEqual([
+      ['select count(*) = 1001 from t', 'true'],
+      [`select max(n) = 1001, 'x;' from t`, 'true'],
+      ['page checksums', expect.stringMatching(/^\d+ pages are good$/)],
+    ])
+    expect(await readdir(workDir)).toEqual(['drill.sql'])
+    expect(results()).toHaveLength(1)
+  })
+
+  test('says which query was not true, and which failed', async () => {
+    await writeFile(sql, 'select count(*) = 5 from t; select no_such_column from t; select true where false')
+    const result = await drill('--sql', sql, '--no-store')
+    expect(result.ok).toBe(false)
+    expect(result.checks.slice(0, 3).map(({ ok, seen }) => [ok, seen])).toEqual([
+      [false, 'it returned false'],
+      [false, expect.stringContaining('no_such_column')],
+      [false, 'no rows'],
+    ])
+    expect(results()).toHaveLength(1)
+  })
+
+  test('is heard of by the server, through the issuer', async () => {
+    const { postgres } = backedUp
+    expect(await checkOf(backedUp, 'drill_age')).toMatchObject({ state: 'ok' })
+    const issuer = await TestIssuer.start(backedUp)
+    try {
+      await backedUp.worker.stop()
+      backedUp.startWorker(issuer.workerEnv)
+      await until('the drill is known', async () => (await postgres.query('select from backup.drills')).length === 1)
+      const [row] = await postgres.query(
+        'select d.ok, d.backup_id = b.backup_id as same, s.last_drill_at = d.finished_at as shown from backup.drills d, backup.base_backups b, backup.status s',
+      )
+      expect(row).toEqual({ ok: true, same: true, shown: true })
+      await postgres.query(`update backup._drill set finished_at = finished_at - interval '40 days'`)
+      expect(await checkOf(backedUp, 'drill_age')).toMatchObject({ state: 'warn' })
+      await postgres.query(`select backup.configure('drill_max_age', '60 days')`)
+      expect(await checkOf(backedUp, 'drill_age')).toMatchObject({ state: 'ok' })
+    } finally {
+      await issuer.close()
+    }
+  })
+
+  test('of a backup that is damaged is a result too, and makes the check critical', async () => {
+    const part = backedUp.bucket.keys().find((key) => key.endsWith('.tar.zst'))!
+    backedUp.bucket.corrupt(part)
+    const result = await drill()
+    expect(result).toMatchObject({ ok: false, problem: expect.stringContaining(part) as string, checks: [] })
+    backedUp.bucket.corrupt(part)
+    expect(await readdir(workDir)).toEqual(['drill.sql'])
+    const issuer = await TestIssuer.start(backedUp)
+    try {
+      await backedUp.worker.stop()
+      backedUp.startWorker(issuer.workerEnv)
+      await until('the drill is known', async () => (await checkOf(backedUp, 'drill_age')).state === 'crit')
+    } finally {
+      await issuer.close()
+    }
+  })
+})
