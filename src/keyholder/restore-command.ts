@@ -43,20 +43,24 @@ function absoluteOptions(execArgv: readonly string[], cwd: string): string[] {
   })
 }
 
+/** What fetch-wal needs to know of a RestorePlan. */
+export interface WalPlan {
+  home: Home
+  choice: object | null
+  backup: { manifest: { wal_segment_bytes: number } }
+}
+
 /** Arguments of fetch-wal that say where the archive is. They hold no secret: keys come by the AWS SDK's usual chain. */
-export function fetchWalArguments(
-  config: KeyholderConfig,
-  home: Home,
-  { segmentBytes, hasChoice }: { segmentBytes: number; hasChoice: boolean },
-): string[] {
+export function fetchWalArguments(config: KeyholderConfig, plan: WalPlan): string[] {
+  const { home, choice, backup } = plan
   return [
     ...['--server', home.server, '--system-identifier', home.systemIdentifier],
     ...['--bucket', config.bucket, '--region', config.region],
     ...(config.endpoint === null ? [] : ['--endpoint', config.endpoint]),
     ...(config.pathStyle ? ['--path-style'] : []),
     ...(config.caFile === null ? [] : ['--ca-file', resolve(config.caFile)]),
-    ...(hasChoice ? ['--choice', CHOICE] : []),
-    ...['--segment-bytes', String(segmentBytes)],
+    ...(choice ? ['--choice', CHOICE] : []),
+    ...['--segment-bytes', String(backup.manifest.wal_segment_bytes)],
   ]
 }
 

@@ -74,11 +74,8 @@ describe('the restore_command', () => {
 
   test('holds no secret and no relative path', () => {
     const config = { bucket: 'b', endpoint: 'http://127.0.0.1:9', region: 'r', pathStyle: true, caFile: 'ca.pem' }
-    const words = fetchWalArguments(
-      config,
-      { server: 'db1', systemIdentifier: '7' },
-      { segmentBytes: 1024, hasChoice: false },
-    )
+    const home = { server: 'db1', systemIdentifier: '7' }
+    const words = fetchWalArguments(config, { home, choice: null, backup: { manifest: { wal_segment_bytes: 1024 } } })
     expect(words).toEqual(
       expect.arrayContaining(['--bucket', 'b', '--endpoint', 'http://127.0.0.1:9', '--path-style', '--ca-file']),
     )
