@@ -116,9 +116,14 @@ export function keyholderConfig(env: Environment = process.env): KeyholderConfig
 export function issuerConfig(env: Environment = process.env): IssuerConfig {
   return {
     ...keyholderConfig(env),
-    keyholderFile: optional(env, 'POSTBOX_KEYHOLDER_FILE') ?? 'keyholder.yaml',
+    keyholderFile: keyholderFile(env),
     logLevel: logLevel(env),
   }
+}
+
+/** Where the servers, their tokens' hashes and their retention stand. */
+export function keyholderFile(env: Environment = process.env): string {
+  return optional(env, 'POSTBOX_KEYHOLDER_FILE') ?? 'keyholder.yaml'
 }
 
 /** Throws `config_invalid` for a word that is no level. */

@@ -94,7 +94,7 @@ export const variables = [
   {
     name: 'POSTBOX_KEYHOLDER_FILE',
     side: 'keyholder',
-    meaning: "the issuer's servers and their tokens' hashes",
+    meaning: "the servers, their tokens' hashes and their retention",
     default: 'keyholder.yaml',
   },
 ] as const satisfies readonly Variable[]

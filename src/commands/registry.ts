@@ -79,6 +79,12 @@ export const commands: readonly CommandEntry[] = [
     load: async () => (await import('./verify.js')).verifyCommand(),
   },
   {
+    name: 'prune',
+    description: 'delete what the retention in keyholder.yaml no longer keeps; without --confirm it only says what',
+    example: 'postbox prune --server db1',
+    load: async () => (await import('./prune.js')).pruneCommand(),
+  },
+  {
     name: 'fetch-wal',
     description: "fetch one WAL segment, as Postgres's restore_command",
     example: 'postbox fetch-wal --server db1 --system-identifier 7412345678901234567 %f %p',

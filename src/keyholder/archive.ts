@@ -6,11 +6,11 @@ import {
   type ListObjectVersionsCommandOutput,
   type S3Client,
 } from '@aws-sdk/client-s3'
-import pRetry from 'p-retry'
 import { PostboxError } from '../errors.js'
-import { archiveError } from './archive-error.js'
-import { decodeKey, VersionPages, type StoredObject } from './object-versions.js'
+import { asking, type ArchiveOptions, type Attempt } from './ask-archive.js'
+import { asObject, decodeKey, VersionPages, type StoredKey, type StoredObject } from './object-versions.js'
 
+export type { ArchiveOptions } from './ask-archive.js'
 export type { StoredObject } from './object-versions.js'
 
 /** The bucket as the keyholder sees it: it can be read. Knows S3 and nothing of what is stored. */
@@ -27,34 +27,15 @@ export interface Archive {
   read(object: StoredObject, into?: Buffer): Promise<Buffer>
 }
 
-export interface ArchiveOptions {
-  signal?: AbortSignal
-  /** how long one request is tried again while the archive does not answer, on top of the SDK's own tries */
-  patienceMs?: number
-}
-
-/** No answer, or no byte of a body, for this long is a dead peer. */
-const SILENCE_MS = 60_000
-const PATIENCE_MS = 15_000
-
 /** Whoever opened `s3` destroys it. */
 export function openArchive(s3: S3Client, bucket: string, options: ArchiveOptions = {}): Archive {
   const ask = <T>(doing: string, request: (attempt: Attempt) => Promise<T>): Promise<T> =>
     asking(bucket, doing, options, request)
 
   async function* list(prefix: string, after?: string): AsyncGenerator<StoredObject> {
-    const pages = new VersionPages()
-    let marker: { KeyMarker?: string; VersionIdMarker?: string } = after === undefined ? {} : { KeyMarker: after }
-    for (;;) {
-      const command = new ListObjectVersionsCommand({ Bucket: bucket, Prefix: prefix, EncodingType: 'url', ...marker })
-      const page = await ask(`listing ${prefix}`, ({ signal }) => s3.send(command, { abortSignal: signal }))
-      // Ceph lists the marker itself once more in a bucket with versions.
-      for (const object of pages.add(page)) if (object.key !== after) yield object
-      if (!page.IsTruncated) return
-      marker = {
-        KeyMarker: lastKey(page),
-        ...(page.NextVersionIdMarker && { VersionIdMarker: page.NextVersionIdMarker }),
-      }
+    for await (const key of listKeys(s3, bucket, options, prefix, after)) {
+      const object = asObject(key)
+      if (object) yield object
     }
   }
 
@@ -84,49 +65,28 @@ export function openArchive(s3: S3Client, bucket: string, options: ArchiveOption
   return { list, folders, read }
 }
 
-/** One try of a request. */
-interface Attempt {
-  signal: AbortSignal
-  /** tells that the other side is alive */
-  heard(): void
-}
-
-async function asking<T>(
+/** Everything under `prefix` in key order, with all versions and delete markers. */
+export async function* listKeys(
+  s3: S3Client,
   bucket: string,
-  doing: string,
-  { signal, patienceMs = PATIENCE_MS }: ArchiveOptions,
-  request: (attempt: Attempt) => Promise<T>,
-): Promise<T> {
-  const attempt = async () => {
-    const silence = new AbortController()
-    const timer = setTimeout(() => silence.abort(), SILENCE_MS)
-    try {
-      const both = signal ? AbortSignal.any([signal, silence.signal]) : silence.signal
-      return await request({ signal: both, heard: () => timer.refresh() })
-    } catch (thrown) {
-      if (signal?.aborted) throw interrupted(signal)
-      throw archiveError(thrown, bucket, doing)
-    } finally {
-      clearTimeout(timer)
+  options: ArchiveOptions,
+  prefix: string,
+  after?: string,
+): AsyncGenerator<StoredKey> {
+  const pages = new VersionPages()
+  let marker: { KeyMarker?: string; VersionIdMarker?: string } = after === undefined ? {} : { KeyMarker: after }
+  for (;;) {
+    const command = new ListObjectVersionsCommand({ Bucket: bucket, Prefix: prefix, EncodingType: 'url', ...marker })
+    const doing = `listing ${prefix}`
+    const page = await asking(bucket, doing, options, ({ signal }) => s3.send(command, { abortSignal: signal }))
+    // Ceph lists the marker itself once more in a bucket with versions.
+    for (const key of pages.add(page)) if (key.key !== after) yield key
+    if (!page.IsTruncated) return
+    marker = {
+      KeyMarker: lastKey(page),
+      ...(page.NextVersionIdMarker && { VersionIdMarker: page.NextVersionIdMarker }),
     }
   }
-  const retrying = pRetry(attempt, {
-    retries: 1_000,
-    minTimeout: 250,
-    maxTimeout: 5_000,
-    maxRetryTime: patienceMs,
-    randomize: true,
-    ...(signal && { signal }),
-    shouldRetry: ({ error }) => error instanceof PostboxError && error.code === 'archive_unavailable',
-  })
-  return retrying.catch((error: unknown) => {
-    throw signal?.aborted ? interrupted(signal) : error
-  })
-}
-
-function interrupted(signal: AbortSignal): PostboxError {
-  if (signal.reason instanceof PostboxError) return signal.reason
-  return new PostboxError('interrupted', 'the command was interrupted', 'Run it again.')
 }
 
 /** The body in `content`, which has the size that was listed, filled as it comes. */

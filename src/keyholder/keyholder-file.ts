@@ -3,6 +3,7 @@ import { z } from 'zod'
 import { checkServerName } from '../box/server-name.js'
 import { PostboxError } from '../errors.js'
 import { parseBytes, parseDuration } from '../units.js'
+import { RetentionSchema, type Retention } from './prune/retention-schema.js'
 import { defaultMaxPartBytes, longestLifeSeconds } from './sign.js'
 import { maxObjectBytes } from './sign-policy.js'
 
@@ -27,17 +28,25 @@ const readBy = <T>(parse: (text: string) => T) =>
     }
   })
 
-const Server = z.strictObject({
-  token_sha256: z
-    .string({ error: 'is missing or not text' })
-    .regex(/^[0-9a-f]{64}$/, 'must be 64 hexadecimal digits in lower case, as "postbox issuer --new-token" prints'),
-  grant_life: readBy(parseDuration)
-    .refine((seconds) => seconds <= longestLifeSeconds, 'must be 7d or less')
-    .default(12 * 3600),
-  max_part_bytes: readBy(parseBytes)
-    .refine((bytes) => bytes <= maxObjectBytes, 'must be 5GiB or less')
-    .default(defaultMaxPartBytes),
-})
+const Server = z
+  .strictObject({
+    token_sha256: z
+      .string({ error: 'is missing or not text' })
+      .regex(/^[0-9a-f]{64}$/, 'must be 64 hexadecimal digits in lower case, as "postbox issuer --new-token" prints')
+      .optional(),
+    grant_life: readBy(parseDuration)
+      .refine((seconds) => seconds <= longestLifeSeconds, 'must be 7d or less')
+      .default(12 * 3600),
+    max_part_bytes: readBy(parseBytes)
+      .refine((bytes) => bytes <= maxObjectBytes, 'must be 5GiB or less')
+      .default(defaultMaxPartBytes),
+    retention: RetentionSchema.optional(),
+  })
+  // Whose grants are made by hand has no token, and may have a retention.
+  .refine(({ token_sha256, retention }) => token_sha256 !== undefined || retention !== undefined, {
+    error: 'is missing or not text',
+    path: ['token_sha256'],
+  })
 
 const KeyholderFile = z.strictObject({
   servers: z.record(z.string().refine(isServerName), Server, {
@@ -46,25 +55,31 @@ const KeyholderFile = z.strictObject({
   }),
 })
 
-/** Reads keyholder.yaml. Throws `config_invalid` naming the file, the place and what is wrong there. */
+/** The servers of keyholder.yaml that have a token. Throws `config_invalid` naming the file, the place and what is wrong. */
 export function parseKeyholderFile(path: string, text: string): KnownServer[] {
+  const servers = Object.entries(parseFile(path, text)).flatMap(([server, entry]): KnownServer[] => {
+    const { token_sha256: hash, grant_life: grantLifeSeconds, max_part_bytes: maxPartBytes } = entry
+    return hash === undefined ? [] : [{ server, tokenSha256: Buffer.from(hash, 'hex'), grantLifeSeconds, maxPartBytes }]
+  })
+  checkTokensDiffer(path, servers)
+  return servers
+}
+
+/** The retention of each server of keyholder.yaml that has one. Throws as parseKeyholderFile() does. */
+export function parseRetentions(path: string, text: string): Map<string, Retention> {
+  const entries = Object.entries(parseFile(path, text))
+  return new Map(entries.flatMap(([server, { retention }]) => (retention ? [[server, retention] as const] : [])))
+}
+
+function parseFile(path: string, text: string): z.infer<typeof KeyholderFile>['servers'] {
   const lines = new LineCounter()
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false })
   const broken = document.errors[0]
   if (broken) throw invalid(path, lines.linePos(broken.pos[0]).line, broken.message)
   const parsed = KeyholderFile.safeParse(document.toJS() ?? {})
-  if (!parsed.success) {
-    const { path: where, message } = parsed.error.issues[0]!
-    throw invalid(path, lineOf(document, lines, where), [where.join('.'), message].filter(Boolean).join(': '))
-  }
-  const servers = Object.entries(parsed.data.servers).map(([server, entry]) => ({
-    server,
-    tokenSha256: Buffer.from(entry.token_sha256, 'hex'),
-    grantLifeSeconds: entry.grant_life,
-    maxPartBytes: entry.max_part_bytes,
-  }))
-  checkTokensDiffer(path, servers)
-  return servers
+  if (parsed.success) return parsed.data.servers
+  const { path: where, message } = parsed.error.issues[0]!
+  throw invalid(path, lineOf(document, lines, where), [where.join('.'), message].filter(Boolean).join(': '))
 }
 
 /** One token for two servers would give the one the other's rights. */

@@ -2,7 +2,8 @@ import { readFile, stat } from 'node:fs/promises'
 import { asPostboxError, PostboxError } from '../errors.js'
 import type { Logger } from '../log.js'
 import { formatDuration } from '../units.js'
-import { parseKeyholderFile, type KnownServer } from './keyholder-file.js'
+import { parseKeyholderFile, parseRetentions, type KnownServer } from './keyholder-file.js'
+import type { Retention } from './prune/retention-schema.js'
 import { longLifeSeconds } from './sign.js'
 
 /** The servers of keyholder.yaml, as the file is now. */
@@ -35,10 +36,19 @@ export async function openKnownServers(path: string, log: Logger): Promise<Known
   return { current }
 }
 
-async function read(path: string, log: Logger): Promise<KnownServer[]> {
-  let text: string
+/** The retention of one server. Throws `config_missing`, also when the file has none for it, or `config_invalid`. */
+export async function readRetention(path: string, server: string): Promise<Retention> {
+  const retention = parseRetentions(path, await readText(path)).get(server)
+  if (retention) return retention
+  const message = `${path} says nothing of the retention of server ${server}`
+  const hint =
+    'Write below the server, for example: retention: { backups: { for: 14d, weeks: 4 }, point_in_time: 14d }.'
+  throw new PostboxError('config_missing', message, hint)
+}
+
+async function readText(path: string): Promise<string> {
   try {
-    text = await readFile(path, 'utf8')
+    return await readFile(path, 'utf8')
   } catch (cause) {
     throw new PostboxError(
       'config_missing',
@@ -47,6 +57,10 @@ async function read(path: string, log: Logger): Promise<KnownServer[]> {
       { cause },
     )
   }
+}
+
+async function read(path: string, log: Logger): Promise<KnownServer[]> {
+  const text = await readText(path)
   const servers = parseKeyholderFile(path, text)
   for (const { server, grantLifeSeconds } of servers.filter((one) => one.grantLifeSeconds > longLifeSeconds)) {
     const life = formatDuration(grantLifeSeconds)

@@ -13,69 +13,55 @@ export interface StoredObject {
   storedOver: boolean
 }
 
-interface KeyVersions {
-  earliest: ObjectVersion | null
-  versions: number
-  /** ETag and size of each version; more than one when they differ */
-  contents: Set<string>
-  deleted: boolean
+/** Everything that is stored under one key, each list in the order of the listing: newest first. */
+export interface StoredKey {
+  key: string
+  versions: readonly ObjectVersion[]
+  markers: readonly DeleteMarkerEntry[]
 }
 
 /**
- * Puts the pages of ListObjectVersions together into objects, in key order.
+ * Puts the pages of ListObjectVersions together into keys, in their order.
  *
- * S3 lists the versions of a key newest first, apart from its delete markers, and cuts pages anywhere. A key whose
- * newest entry is a delete marker is gone.
+ * S3 lists the versions of a key newest first, apart from its delete markers, and cuts pages anywhere.
  */
 export class VersionPages {
-  #keys = new Map<string, KeyVersions>()
+  #keys = new Map<string, { versions: ObjectVersion[]; markers: DeleteMarkerEntry[] }>()
 
-  #addVersion(key: string, version: ObjectVersion): void {
-    const known = this.#entry(key)
-    known.versions++
-    known.contents.add(`${version.ETag ?? ''} ${version.Size ?? 0}`)
-    if (!known.earliest || isEarlier(version, known.earliest)) known.earliest = version
-  }
-
-  #addMarker(key: string, marker: DeleteMarkerEntry): void {
-    const known = this.#entry(key)
-    if (marker.IsLatest) known.deleted = true
-  }
-
-  #entry(key: string): KeyVersions {
+  #entry(key: string) {
     let known = this.#keys.get(key)
-    if (!known) this.#keys.set(key, (known = { earliest: null, versions: 0, contents: new Set(), deleted: false }))
+    if (!known) this.#keys.set(key, (known = { versions: [], markers: [] }))
     return known
   }
 
-  /** Takes one page and gives the objects that are complete with it. */
-  *add(page: ListObjectVersionsCommandOutput): Generator<StoredObject> {
+  /** Takes one page and gives the keys that are complete with it. */
+  *add(page: ListObjectVersionsCommandOutput): Generator<StoredKey> {
     const decode = page.EncodingType === 'url' ? decodeKey : (key: string) => key
-    for (const version of page.Versions ?? []) this.#addVersion(decode(version.Key!), version)
-    for (const marker of page.DeleteMarkers ?? []) this.#addMarker(decode(marker.Key!), marker)
+    for (const version of page.Versions ?? []) this.#entry(decode(version.Key!)).versions.push(version)
+    for (const marker of page.DeleteMarkers ?? []) this.#entry(decode(marker.Key!)).markers.push(marker)
     // The last key of a page may go on in the next.
     const open = page.IsTruncated ? decode(page.NextKeyMarker ?? '') : null
     const unfinished = open === null ? undefined : this.#keys.get(open)
     if (open !== null) this.#keys.delete(open)
-    yield* this.#finish()
-    if (open !== null && unfinished) this.#keys.set(open, unfinished)
-  }
-
-  *#finish(): Generator<StoredObject> {
     const complete = [...this.#keys].sort(([a], [b]) => Buffer.compare(Buffer.from(a), Buffer.from(b)))
     this.#keys = new Map()
-    for (const [key, { earliest, versions, contents, deleted }] of complete) {
-      if (!earliest || deleted) continue
-      yield {
-        key,
-        bytes: earliest.Size ?? 0,
-        storedAt: earliest.LastModified ?? new Date(0),
-        // An unversioned bucket calls its only version "null"; not every service takes that name back.
-        versionId: earliest.VersionId === 'null' && versions === 1 ? null : (earliest.VersionId ?? null),
-        laterVersions: versions - 1,
-        storedOver: contents.size > 1,
-      }
-    }
+    for (const [key, entries] of complete) yield { key, ...entries }
+    if (open !== null && unfinished) this.#keys.set(open, unfinished)
+  }
+}
+
+/** A key by its earliest version; null where the newest is a delete marker: such a key is gone. */
+export function asObject({ key, versions, markers }: StoredKey): StoredObject | null {
+  const earliest = versions.reduce<ObjectVersion | null>((one, two) => (one && !isEarlier(two, one) ? one : two), null)
+  if (!earliest || markers.some(({ IsLatest }) => IsLatest)) return null
+  return {
+    key,
+    bytes: earliest.Size ?? 0,
+    storedAt: earliest.LastModified ?? new Date(0),
+    // An unversioned bucket calls its only version "null"; not every service takes that name back.
+    versionId: earliest.VersionId === 'null' && versions.length === 1 ? null : (earliest.VersionId ?? null),
+    laterVersions: versions.length - 1,
+    storedOver: new Set(versions.map(({ ETag, Size }) => `${ETag ?? ''} ${Size ?? 0}`)).size > 1,
   }
 }
 

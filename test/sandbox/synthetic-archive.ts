@@ -31,6 +31,7 @@ export interface SyntheticBackup {
   stop: string
   /** SHA-256 of the manifest before it */
   previous?: string | null
+  parent?: string | null
   label?: string
 }
 
@@ -41,6 +42,8 @@ export type Given = Partial<Version> & { previous?: Previous }
 export class SyntheticArchive {
   readonly home
   readonly segmentBytes = MB
+  /** when what is stored next is stored */
+  clock = (): Date => new Date()
 
   constructor(
     readonly bucket: Bucket,
@@ -70,7 +73,7 @@ export class SyntheticArchive {
       stopped_at: backup.stoppedAt,
       backup_label: '',
       tablespace_map: null,
-      parent: null,
+      parent: backup.parent ?? null,
       archives: [{ tablespace: 'base', location: null, parts: [part] }],
       backup_manifest: this.#put(Buffer.from('{}'), (stored) => backupManifestKey(this.home, backupId, stored)),
       previous_manifest_sha256: backup.previous ?? null,
@@ -106,7 +109,7 @@ export class SyntheticArchive {
       ...given,
     }
     const json = formatDumpManifest(manifest)
-    this.bucket.put(dumpManifestKey(this.home, dumpId, sha256(json)), json)
+    this.bucket.put(dumpManifestKey(this.home, dumpId, sha256(json)), json, { storedAt: this.clock() })
     return manifest
   }
 
@@ -114,7 +117,7 @@ export class SyntheticArchive {
   putManifest(manifest: Manifest, given: Partial<Version> = {}): { key: string; sha256: string } {
     const json = formatManifest(manifest)
     const key = manifestKey(this.home, manifest.backup_id, sha256(json))
-    this.bucket.put(key, json, given)
+    this.bucket.put(key, json, { storedAt: this.clock(), ...given })
     return { key, sha256: sha256(json).toString('hex') }
   }
 
@@ -124,7 +127,7 @@ export class SyntheticArchive {
     const raw = this.#raw(timeline, start, commits)
     const { previous = null, ...version } = given
     const key = segmentKey(this.home, { timeline, start }, MB, sha256(raw), previous)
-    this.bucket.put(key, zstdCompressSync(raw), version)
+    this.bucket.put(key, zstdCompressSync(raw), { storedAt: this.clock(), ...version })
     return key
   }
 
@@ -132,17 +135,23 @@ export class SyntheticArchive {
    * Stores the beginning of the segment that begins at `lsn` as tails that end at these offsets, and no more of it.
    * Returns their keys.
    */
-  tails(timeline: number, lsn: string, ends: readonly number[], commits: readonly string[] = []): string[] {
+  tails(
+    timeline: number,
+    lsn: string,
+    ends: readonly number[],
+    commits: readonly string[] = [],
+    given: Given = {},
+  ): string[] {
     const start = segmentStart(parseLsn(lsn), MB)
     const raw = this.#raw(timeline, start, commits)
-    return ends.map((end, index) => this.tail(timeline, start, raw.subarray(0, end), ends[index - 1]))
+    return ends.map((end, index) => this.tail(timeline, start, raw.subarray(0, end), ends[index - 1], given))
   }
 
   /** Stores the end of the first bytes of the segment that begins at `start`, from an offset on. Returns the key. */
   tail(timeline: number, start: Lsn, bytes: Buffer, offset = 0, { previous = null, ...given }: Given = {}): string {
     const range = { from: start + BigInt(offset), to: start + BigInt(bytes.length) }
     const key = tailKey(this.home, { timeline, start }, MB, range, sha256(bytes), previous)
-    this.bucket.put(key, zstdCompressSync(bytes.subarray(offset)), given)
+    this.bucket.put(key, zstdCompressSync(bytes.subarray(offset)), { storedAt: this.clock(), ...given })
     return key
   }
 
@@ -155,7 +164,7 @@ export class SyntheticArchive {
   history(timeline: number, switches: readonly [timeline: number, lsn: string][]): string {
     const raw = Buffer.from(switches.map(([from, lsn]) => `${from}\t${lsn}\tno recovery target specified\n`).join('\n'))
     const key = historyKey(this.home, timeline, sha256(raw))
-    this.bucket.put(key, raw)
+    this.bucket.put(key, raw, { storedAt: this.clock() })
     return key
   }
 
@@ -177,7 +186,7 @@ export class SyntheticArchive {
   #put(raw: Buffer, key: (stored: Buffer) => string) {
     const stored = zstdCompressSync(raw)
     const name = key(sha256(stored))
-    this.bucket.put(name, stored)
+    this.bucket.put(name, stored, { storedAt: this.clock() })
     return { key: name, bytes: stored.length, sha256: sha256(stored).toString('hex'), raw_bytes: raw.length }
   }
 }
