@@ -96,8 +96,7 @@ async function run(options: Options): Promise<void> {
       workDir: options.workDir ?? own!,
       owner,
       programs: options.postgresBin ?? null,
-      restoreCommand: (home, hasChoice) =>
-        restoreCommandLine(ownInvocation(), fetchWalArguments(config, home, hasChoice)),
+      restoreCommand: (plan) => restoreCommandLine(ownInvocation(), fetchWalArguments(config, plan)),
       queries,
       settings: options.set,
       timeoutSeconds: options.timeout,

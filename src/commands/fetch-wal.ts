@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process'
 import { mkdir, readFile, stat } from 'node:fs/promises'
+import { availableParallelism } from 'node:os'
 import { setTimeout as delay } from 'node:timers/promises'
 import { Command, Option } from 'commander'
 import { keyholderConfig, type KeyholderConfig } from '../config.js'
@@ -34,6 +35,8 @@ interface Options {
   choice?: string
 }
 
+/** More would wait for what is fetched. */
+const MAX_THREADS = 4
 const MAX_SPOOL_BYTES = 256 * 1024 * 1024
 const SEGMENT = /^[0-9A-F]{24}$/
 
@@ -58,7 +61,7 @@ export function fetchWalCommand(): Command {
     )
     .addOption(new Option('--absent-exit <code>', 'exit code in place of 1').default('1').hideHelp())
     .addOption(new Option('--prefetch-after <file>', 'be the prefetcher').hideHelp())
-    .addOption(new Option('--segment-bytes <number>', 'for the prefetcher').hideHelp())
+    .addOption(new Option('--segment-bytes <number>', 'size of a segment, for the prefetcher').hideHelp())
     .addHelpText('after', help)
     .action(run)
 }
@@ -124,14 +127,21 @@ async function keepPrefetching(spool: Spool, file: string, segmentBytes: number)
 }
 
 async function runPrefetcher(after: string, options: Options): Promise<void> {
+  const { UnpackThreads } = await import('../keyholder/unpack-threads.js')
+  // They start while the rest is loaded.
+  const threads = new UnpackThreads(Math.min(MAX_THREADS, availableParallelism()))
   const { prefetch } = await import('../keyholder/prefetcher.js')
   const segmentBytes = Number(options.segmentBytes)
   const ahead = Math.max(2, Math.min(Number(options.ahead), Math.floor(MAX_SPOOL_BYTES / segmentBytes)))
   const spool = new Spool(options.spool!)
   const choice = await readChoice(options)
-  await withArchive(options, (archive, home) =>
-    prefetch({ archive, home, spool, dataDir: '.', after, segmentBytes, ahead, choice }),
-  )
+  try {
+    await withArchive(options, (archive, home) =>
+      prefetch({ archive, home, spool, threads, dataDir: '.', after, segmentBytes, ahead, choice }),
+    )
+  } finally {
+    await threads.close()
+  }
 }
 
 type Work<T> = (

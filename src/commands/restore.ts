@@ -98,8 +98,7 @@ async function run(archive: Archive, config: KeyholderConfig, options: Options):
   let rawBytes = 0
   if (!options.dryRun) {
     const progress = new Progress('restoring', storedBytes(prepared.located), process.stderr.isTTY && !options.json)
-    const { home, choice } = prepared.plan
-    const restoreLine = restoreCommandLine(ownInvocation(), fetchWalArguments(config, home, choice !== null))
+    const restoreLine = restoreCommandLine(ownInvocation(), fetchWalArguments(config, prepared.plan))
     try {
       await restore(archive, {
         ...prepared,

@@ -19,8 +19,12 @@ export interface Archive {
   list(prefix: string, after?: string): AsyncGenerator<StoredObject>
   /** Names of the folders right under `prefix`, without slashes. Costs one request per thousand folders. */
   folders(prefix: string): AsyncGenerator<string>
-  /** All bytes of one object, in the version that was listed. Throws `object_damaged` when their number differs. */
-  read(object: StoredObject): Promise<Buffer>
+  /**
+   * All bytes of one object, in the version that was listed. Throws `object_damaged` when their number differs.
+   *
+   * `into`: memory to use where it is large enough.
+   */
+  read(object: StoredObject, into?: Buffer): Promise<Buffer>
 }
 
 /** Whoever opened `s3` destroys it. */
@@ -47,12 +51,14 @@ export function openArchive(s3: S3Client, bucket: string, options: ArchiveOption
     }
   }
 
-  function read(object: StoredObject): Promise<Buffer> {
+  function read(object: StoredObject, into?: Buffer): Promise<Buffer> {
     const version = object.versionId === null ? {} : { VersionId: object.versionId }
     const command = new GetObjectCommand({ Bucket: bucket, Key: object.key, ...version })
     return ask(`reading ${object.key}`, async (attempt) => {
       const answer = await s3.send(command, { abortSignal: attempt.signal })
-      return readBody(object, answer.ContentLength, answer.Body as unknown as Readable, attempt)
+      const content = into && into.length >= object.bytes ? into : Buffer.allocUnsafeSlow(object.bytes)
+      const body = answer.Body as unknown as Readable
+      return readBody(object, answer.ContentLength, body, content.subarray(0, object.bytes), attempt)
     })
   }
 
@@ -83,18 +89,18 @@ export async function* listKeys(
   }
 }
 
-/** The body in one buffer of the size that was listed, filled as it comes. */
+/** The body in `content`, which has the size that was listed, filled as it comes. */
 async function readBody(
   object: StoredObject,
   announced: number | undefined,
   body: Readable,
+  content: Buffer,
   { signal, heard }: Attempt,
 ): Promise<Buffer> {
   const stop = () => body.destroy(Object.assign(new Error('no byte came for too long'), { code: 'ETIMEDOUT' }))
   signal.addEventListener('abort', stop)
   try {
     if (announced !== undefined && announced !== object.bytes) throw wrongSize(object, announced)
-    const content = Buffer.allocUnsafeSlow(object.bytes)
     let filled = 0
     for await (const chunk of body as AsyncIterable<Buffer>) {
       heard()

@@ -7,3 +7,12 @@ export function damageAsNull(thrown: unknown): null {
   if (thrown instanceof PostboxError && DAMAGE.includes(thrown.code)) return null
   throw thrown
 }
+
+/** An object of WAL whose bytes are not those that its key was named by. */
+export function damagedWal(key: string): PostboxError {
+  return new PostboxError(
+    'object_damaged',
+    `${key} holds other bytes than its name says`,
+    'The object is damaged or was written by somebody else. Look at its other versions in the bucket.',
+  )
+}

@@ -3,15 +3,19 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Home } from '../box/key-names.js'
 import { asPostboxError } from '../errors.js'
 import type { Archive } from './archive.js'
-import { readVerified } from './fetch-wal.js'
+import { fetchWalFile } from './fetch-wal.js'
+import { ReusedMemory } from './reused-memory.js'
 import { postmasterPid, type Spool } from './spool.js'
 import { walSegments, type SegmentContents, type StoredSegment } from './stored-wal.js'
+import type { UnpackThreads } from './unpack-threads.js'
+import { WalAnswers, type WalAnswer } from './wal-answers.js'
 import type { WalChoice } from './wal-choice.js'
 
 export interface PrefetchOptions {
   archive: Archive
   home: Home
   spool: Spool
+  threads: UnpackThreads
   /** of the server that recovers; the prefetcher ends with it */
   dataDir: string
   /** name of the segment that Postgres has just got */
@@ -37,12 +41,14 @@ const MAX_RAW_BYTES = 64 * 1024 * 1024
 export async function prefetch(options: PrefetchOptions): Promise<void> {
   if (!(await options.spool.lock())) return
   const prefetcher = new Prefetcher(options)
+  const answers = await WalAnswers.open(options.spool.socket, (name) => prefetcher.answer(name))
   try {
     await prefetcher.run()
   } catch (error) {
     // The spool goes away when recovery ends.
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
   } finally {
+    await answers?.close()
     await options.spool.unlock()
   }
 }
@@ -57,11 +63,15 @@ class Prefetcher {
   #upcoming: AsyncGenerator<SegmentContents>
   /** the listing has come to its end, at this time */
   #endedAt: number | null = null
-  readonly #fetching = new Map<string, Promise<void>>()
+  readonly #fetching = new Map<string, Promise<boolean>>()
+  /** what is fetched because somebody waits for it and it was not under way */
+  readonly #asked = new Set<string>()
+  #answers = 0
   #spooled = new Set<string>()
   #failed: unknown = null
   #stirred = Promise.withResolvers<undefined>()
   readonly #atOnce: number
+  readonly #memory = new ReusedMemory()
 
   constructor(readonly options: PrefetchOptions) {
     this.#position = options.after
@@ -87,6 +97,30 @@ class Prefetcher {
     } finally {
       watcher.close()
       await Promise.allSettled(this.#fetching.values())
+    }
+  }
+
+  /** Brings what was asked for because the spool does not have it. Rejects as the archive does. */
+  async answer(name: string): Promise<WalAnswer> {
+    this.#lastMove = Date.now()
+    if (this.#spooled.has(name) || (await this.#fetching.get(name))) return { take: name, warnings: [] }
+    const { archive, home, spool, choice } = this.options
+    // A name of its own each time: whoever asked before may be dead, and its answer still under way.
+    const take = spool.asked(++this.#answers)
+    await spool.remove(spool.asked(this.#answers - 1))
+    const warnings: string[] = []
+    const warn = (text: string) => void warnings.push(text)
+    this.#asked.add(name)
+    try {
+      const bytes = await fetchWalFile({ archive, home, name, warn, choice }, spool.pathOf(take))
+      if (bytes === null) return { take: null, warnings }
+      if (SEGMENT.test(name)) await spool.want(name)
+      return { take, warnings }
+    } catch (error) {
+      this.#noteFailure(error)
+      throw error
+    } finally {
+      this.#asked.delete(name)
     }
   }
 
@@ -151,7 +185,7 @@ class Prefetcher {
       }
       this.#endedAt = null
       const { name } = next.value[0]!
-      if (name <= this.#position || this.#spooled.has(name) || this.#fetching.has(name)) continue
+      if (name <= this.#position || this.#spooled.has(name) || this.#isUnderWay(name)) continue
       const segment = choice ? choice.segment(name, next.value) : next.value[0]!
       if (!segment) continue
       await this.options.spool.claim(name)
@@ -163,17 +197,37 @@ class Prefetcher {
     }
   }
 
-  async #fetch(segment: StoredSegment): Promise<void> {
-    const { archive, home, spool } = this.options
+  #isUnderWay(name: string): boolean {
+    return this.#fetching.has(name) || this.#asked.has(name)
+  }
+
+  /** Makes a segment ready. Resolves to whether it is. */
+  async #fetch(segment: StoredSegment): Promise<boolean> {
+    const { archive, home, spool, threads } = this.options
+    const { name, mark, object } = segment
+    const memory = this.#memory.take(object.bytes)
     try {
-      await spool.publish(segment.name, await readVerified(archive, home, segment))
-      this.#spooled.add(segment.name)
+      const { length: bytes } = await archive.read(object, Buffer.from(memory))
+      const { systemIdentifier } = home
+      await threads.unpack({ memory, bytes, key: object.key, mark, name, systemIdentifier, to: spool.claimed(name) })
+      await spool.publish(name)
+      this.#spooled.add(name)
+      return true
     } catch (error) {
-      await spool.dropClaim(segment.name)
-      // A damaged segment is fetch-wal's to report, when Postgres comes to it; the rest ends this process.
-      const { code } = asPostboxError(error)
-      if (code !== 'object_damaged' && code !== 'wal_invalid') this.#failed ??= error
+      await spool.dropClaim(name)
+      this.#noteFailure(error)
+      return false
+    } finally {
+      this.#memory.give(memory)
     }
+  }
+
+  /** A damaged segment is fetch-wal's to report, when Postgres comes to it; the rest ends this process. */
+  #noteFailure(error: unknown): void {
+    const { code } = asPostboxError(error)
+    if (code === 'object_damaged' || code === 'wal_invalid') return
+    this.#failed ??= error
+    this.#stir()
   }
 
   #list(): AsyncGenerator<SegmentContents> {

@@ -18,11 +18,20 @@ const PRELOAD_OPTIONS = ['--import', '--require', '-r', '--loader', '--experimen
 /** A word for a POSIX shell. */
 export const shellQuote = (word: string): string => `'${word.replaceAll("'", `'\\''`)}'`
 
+/** As postbox.sh has it; the prefetcher would look through its whole heap for every third segment. */
+const HEAP_OPTION = '--max-semi-space-size=1'
+
 /** The words that start this Postbox again from any directory. `cwd`: what relative options of Node refer to. */
 export function ownInvocation(execArgv: readonly string[] = process.execArgv, cwd = process.cwd()): string[] {
   const here = fileURLToPath(import.meta.url)
   const script = realpathSync(resolve(here, `../../cli${extname(here)}`))
-  return [process.execPath, ...absoluteOptions(execArgv, cwd), script]
+  const options = absoluteOptions(execArgv, cwd).filter((word) => word !== HEAP_OPTION)
+  return [process.execPath, HEAP_OPTION, ...options, script]
+}
+
+/** The script that asks the prefetcher. */
+function fetchWalPerl(): string {
+  return realpathSync(fileURLToPath(new URL('../fetch-wal.pl', import.meta.url)))
 }
 
 function absoluteOptions(execArgv: readonly string[], cwd: string): string[] {
@@ -34,20 +43,30 @@ function absoluteOptions(execArgv: readonly string[], cwd: string): string[] {
   })
 }
 
+/** What fetch-wal needs to know of a RestorePlan. */
+export interface WalPlan {
+  home: Home
+  choice: object | null
+  backup: { manifest: { wal_segment_bytes: number } }
+}
+
 /** Arguments of fetch-wal that say where the archive is. They hold no secret: keys come by the AWS SDK's usual chain. */
-export function fetchWalArguments(config: KeyholderConfig, home: Home, hasChoice = false): string[] {
+export function fetchWalArguments(config: KeyholderConfig, plan: WalPlan): string[] {
+  const { home, choice, backup } = plan
   return [
     ...['--server', home.server, '--system-identifier', home.systemIdentifier],
     ...['--bucket', config.bucket, '--region', config.region],
     ...(config.endpoint === null ? [] : ['--endpoint', config.endpoint]),
     ...(config.pathStyle ? ['--path-style'] : []),
     ...(config.caFile === null ? [] : ['--ca-file', resolve(config.caFile)]),
-    ...(hasChoice ? ['--choice', CHOICE] : []),
+    ...(choice ? ['--choice', CHOICE] : []),
+    ...['--segment-bytes', String(backup.manifest.wal_segment_bytes)],
   ]
 }
 
 /**
- * The restore_command: what the spool has is moved into place without starting Node.
+ * The restore_command: what the spool has is moved into place, and what it lacks is asked of the prefetcher, without
+ * starting Node. Where there is no Perl, or there is any trouble, Node sees to it.
  *
  * Postgres takes exit codes up to 125 for "the archive has no more", ends recovery and would promote too early. So only
  * the one code that nothing but fetch-wal's clear answer gives becomes 1; a missing Node, a crash or a wrong option
@@ -57,9 +76,13 @@ export function fetchWalArguments(config: KeyholderConfig, home: Home, hasChoice
  */
 export function restoreCommandLine(invocation: readonly string[], fetchArguments: readonly string[]): string {
   const words = [...invocation, 'fetch-wal', ...fetchArguments, '--spool', SPOOL, '--absent-exit', String(ABSENT_EXIT)]
-  const slow = words.map((word) => shellQuote(word).replaceAll('%', '%%')).join(' ')
-  const fast = `mv -f '${SPOOL}/%f' '%p' 2>/dev/null`
-  return `${fast} || ${slow} '%f' '%p' || { [ $? -eq ${ABSENT_EXIT} ] && exit 1; exit 255; }`
+  const quoted = (some: readonly string[]) => some.map((word) => shellQuote(word).replaceAll('%', '%%')).join(' ')
+  const perl = `LC_ALL=C perl ${quoted([fetchWalPerl()])} '${SPOOL}' '%f' '%p' "$@"`
+  return [
+    `set -- ${quoted(words)}; mv -f '${SPOOL}/%f' '%p' 2>/dev/null || {`,
+    `command -v perl >/dev/null && { ${perl}; case $? in 80) exit 0;; 81) exit 1;; esac; };`,
+    `"$@" '%f' '%p' || { [ $? -eq ${ABSENT_EXIT} ] && exit 1; exit 255; }; }`,
+  ].join(' ')
 }
 
 /** The recovery_end_command: removes the spool and the choice. The spool is renamed first, so that a running prefetcher finds it gone at once. */

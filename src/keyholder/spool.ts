@@ -4,6 +4,7 @@ import { join } from 'node:path'
 /** A lock whose holder has not touched it for this long is dead, even if its process id lives on as somebody else. */
 const STALE_MS = 30_000
 const FETCHING = '.fetching'
+const ASKED = 'asked.'
 const SEGMENT = /^[0-9A-F]{24}$/
 
 /**
@@ -11,7 +12,8 @@ const SEGMENT = /^[0-9A-F]{24}$/
  * Postgres's restore_command moves it away without asking anybody.
  *
  * One prefetcher fills it (`prefetcher` holds its process id); `wanted` names the segment that was last asked for and
- * not there, which tells the prefetcher where Postgres is.
+ * not there, which tells the prefetcher where Postgres is. At the socket `ask` it brings what is asked for, as `asked.N`
+ * if that is not in the spool anyway.
  */
 export class Spool {
   constructor(readonly directory: string) {}
@@ -23,34 +25,41 @@ export class Spool {
 
   /** Whether a prefetcher is at this segment right now. */
   async isFetching(name: string): Promise<boolean> {
-    return (await exists(this.#path(name + FETCHING))) && (await this.hasPrefetcher())
+    return (await exists(this.claimed(name))) && (await this.hasPrefetcher())
   }
 
   /** Says that a segment is being fetched. */
   async claim(name: string): Promise<void> {
-    await writeFile(this.#path(name + FETCHING), '')
+    await writeFile(this.claimed(name), '')
   }
 
   async dropClaim(name: string): Promise<void> {
-    await rm(this.#path(name + FETCHING), { force: true })
+    await rm(this.claimed(name), { force: true })
   }
 
-  /** Makes a claimed segment ready. Synced before it has its name: after a power cut a wrong file would end recovery. */
-  async publish(name: string, content: Buffer): Promise<void> {
-    const file = await open(this.#path(name + FETCHING), 'r+')
+  /** The file of a claimed segment, which is there and gets its content. */
+  claimed(name: string): string {
+    return this.pathOf(name + FETCHING)
+  }
+
+  /**
+   * Makes a claimed segment ready, which must be complete and verified. Synced before it has its name: after a power cut a
+   * wrong file would end recovery.
+   */
+  async publish(name: string): Promise<void> {
+    const file = await open(this.claimed(name), 'r+')
     try {
-      await file.writeFile(content)
       await file.datasync()
     } finally {
       await file.close()
     }
-    await rename(this.#path(name + FETCHING), this.#path(name))
+    await rename(this.claimed(name), this.pathOf(name))
   }
 
   /** Moves a ready segment to where Postgres wants it; false when it is not there. */
   async take(name: string, to: string): Promise<boolean> {
     try {
-      await rename(this.#path(name), to)
+      await rename(this.pathOf(name), to)
       return true
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false
@@ -59,20 +68,35 @@ export class Spool {
   }
 
   async remove(name: string): Promise<void> {
-    await rm(this.#path(name), { force: true })
+    await rm(this.pathOf(name), { force: true })
+  }
+
+  /** Where the prefetcher listens. */
+  get socket(): string {
+    return this.pathOf('ask')
+  }
+
+  /** Name of a place for the answer to the n-th question, which is never a segment's own. */
+  asked(count: number): string {
+    return `${ASKED}${count}`
+  }
+
+  /** Path of a file by its name in here. */
+  pathOf(name: string): string {
+    return join(this.directory, name)
   }
 
   /** Tells the prefetcher which segment Postgres has just got from elsewhere. */
   async want(name: string): Promise<void> {
-    await writeFile(this.#path('wanted.new'), name)
-    await rename(this.#path('wanted.new'), this.#path('wanted'))
+    await writeFile(this.pathOf('wanted.new'), name)
+    await rename(this.pathOf('wanted.new'), this.pathOf('wanted'))
   }
 
   /** The last one that was told, and when; null before the first. */
   async wanted(): Promise<{ name: string; at: number } | null> {
     try {
-      const { mtimeMs } = await stat(this.#path('wanted'))
-      return { name: await readFile(this.#path('wanted'), 'utf8'), at: mtimeMs }
+      const { mtimeMs } = await stat(this.pathOf('wanted'))
+      return { name: await readFile(this.pathOf('wanted'), 'utf8'), at: mtimeMs }
     } catch {
       return null
     }
@@ -80,8 +104,8 @@ export class Spool {
 
   async hasPrefetcher(): Promise<boolean> {
     try {
-      const { mtimeMs } = await stat(this.#path('prefetcher'))
-      const pid = Number(await readFile(this.#path('prefetcher'), 'utf8'))
+      const { mtimeMs } = await stat(this.pathOf('prefetcher'))
+      const pid = Number(await readFile(this.pathOf('prefetcher'), 'utf8'))
       return Date.now() - mtimeMs < STALE_MS && isAlive(pid)
     } catch {
       return false
@@ -91,29 +115,32 @@ export class Spool {
   /** Becomes this spool's one prefetcher; false when there is another. What a dead one left is removed. */
   async lock(): Promise<boolean> {
     if (await this.hasPrefetcher()) return false
-    await rm(this.#path('prefetcher'), { force: true })
+    await rm(this.pathOf('prefetcher'), { force: true })
     try {
-      await writeFile(this.#path('prefetcher'), String(process.pid), { flag: 'wx' })
+      await writeFile(this.pathOf('prefetcher'), String(process.pid), { flag: 'wx' })
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false
       throw error
     }
-    for (const name of await readdir(this.directory)) if (name.endsWith(FETCHING)) await rm(this.#path(name))
+    await this.#sweep()
     return true
+  }
+
+  /** Removes what a dead prefetcher has left unfinished, or has brought for somebody who did not take it. */
+  async #sweep(): Promise<void> {
+    for (const name of await readdir(this.directory)) {
+      if (name.endsWith(FETCHING) || name.startsWith(ASKED)) await rm(this.pathOf(name))
+    }
   }
 
   /** Says that the prefetcher lives. Throws ENOENT when the spool is gone. */
   async touch(): Promise<void> {
     const now = new Date()
-    await utimes(this.#path('prefetcher'), now, now)
+    await utimes(this.pathOf('prefetcher'), now, now)
   }
 
   async unlock(): Promise<void> {
-    await rm(this.#path('prefetcher'), { force: true })
-  }
-
-  #path(name: string): string {
-    return join(this.directory, name)
+    await rm(this.pathOf('prefetcher'), { force: true })
   }
 }
 

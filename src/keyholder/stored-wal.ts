@@ -10,9 +10,9 @@ import {
   type Home,
   type Previous,
 } from '../box/key-names.js'
-import { PostboxError } from '../errors.js'
 import { formatTimeline } from '../wal/segment.js'
 import type { Archive, StoredObject } from './archive.js'
+import { damagedWal } from './damage.js'
 import { decompress } from './zstd.js'
 
 /** A segment in the archive, by its name and the object to take it from. */
@@ -130,9 +130,5 @@ export async function hasAnything(archive: Archive, home: Home): Promise<boolean
 
 function checkMark(key: string, raw: Buffer, mark: string): void {
   if (sha12(createHash('sha256').update(raw).digest()) === mark) return
-  throw new PostboxError(
-    'object_damaged',
-    `${key} holds other bytes than its name says`,
-    'The object is damaged or was written by somebody else. Look at its other versions in the bucket.',
-  )
+  throw damagedWal(key)
 }

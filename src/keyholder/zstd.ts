@@ -1,5 +1,5 @@
 import { promisify } from 'node:util'
-import { zstdDecompress } from 'node:zlib'
+import { zstdDecompress, zstdDecompressSync } from 'node:zlib'
 import { PostboxError } from '../errors.js'
 import { splitFrames, type Frame } from './zstd-frames.js'
 
@@ -19,13 +19,25 @@ export function framesOf(stored: Buffer, key: string): Frame[] {
 
 /** What a frame holds, on Node's thread pool. Throws `object_damaged` naming `key`. */
 export async function decompressFrame(frame: Frame, key: string): Promise<Buffer> {
-  // One spare byte: a buffer that is filled to the brim makes Node allocate a second one of the same size.
-  const chunkSize = Math.max(64, (frame.rawBytes ?? USUAL_RAW_BYTES) + 1)
   try {
-    return await decompressOnPool(frame.stored, { chunkSize })
+    return await decompressOnPool(frame.stored, { chunkSize: chunkBytes(frame) })
   } catch (cause) {
     throw notZstd(key, cause)
   }
+}
+
+/** The same on the thread that calls. */
+export function decompressFrameNow(frame: Frame, key: string): Buffer {
+  try {
+    return zstdDecompressSync(frame.stored, { chunkSize: chunkBytes(frame) })
+  } catch (cause) {
+    throw notZstd(key, cause)
+  }
+}
+
+/** One spare byte: a buffer that is filled to the brim makes Node allocate a second one of the same size. */
+function chunkBytes({ rawBytes }: Frame): number {
+  return Math.max(64, (rawBytes ?? USUAL_RAW_BYTES) + 1)
 }
 
 /** All that an object of moderate size holds, such as a WAL segment. Throws `object_damaged` naming `key`. */

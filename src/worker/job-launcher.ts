@@ -4,8 +4,9 @@ import { Worker } from 'node:worker_threads'
 import type { Grant } from '../box/grant.js'
 import { asPostboxError, PostboxError } from '../errors.js'
 import type { WalPosition } from './base-backup-job.js'
+import { plain, unplain } from '../plain-error.js'
 import { SMALL_YOUNG_GENERATION } from '../transform/compress-threads.js'
-import { plain, unplain, type FromJob, type JobThreadData, type Question, type ToJob } from './thread-messages.js'
+import type { FromJob, JobThreadData, Question, ToJob } from './thread-messages.js'
 
 export interface JobLauncherOptions {
   wal: WalPosition

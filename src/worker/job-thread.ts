@@ -4,6 +4,7 @@ import { createThrottle } from '../box/throttle.js'
 import { openCatalog } from '../catalog/catalog.js'
 import { asPostboxError } from '../errors.js'
 import { createLog } from '../log.js'
+import { plain, unplain } from '../plain-error.js'
 import { Secret } from '../secret.js'
 import { runBaseBackup } from './base-backup-job.js'
 import { runDump } from './dump-job.js'
@@ -11,7 +12,7 @@ import { jobCanceled } from './job-canceled.js'
 import { JobProgress } from './job-progress.js'
 import { openBox } from './open-box.js'
 import { Source } from './source.js'
-import { plain, unplain, type FromJob, type JobThreadData, type Question, type ToJob } from './thread-messages.js'
+import type { FromJob, JobThreadData, Question, ToJob } from './thread-messages.js'
 
 /** The thread that runs one job, so that its copying and hashing never keep WAL waiting. Started by job-launcher.ts. */
 const port = parentPort!

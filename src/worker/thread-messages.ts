@@ -2,7 +2,7 @@ import type { Grant } from '../box/grant.js'
 import type { ClaimedJob } from '../catalog/catalog.js'
 import type { Settings } from '../catalog/settings.js'
 import type { LogLevel } from '../config.js'
-import { PostboxError, type ErrorCode } from '../errors.js'
+import type { PlainError } from '../plain-error.js'
 import type { Lsn } from '../wal/lsn.js'
 
 /** What a job thread is started with. Copied into it, so everything is plain data. */
@@ -40,14 +40,3 @@ export type ToJob =
   | { kind: 'check_canceled' }
   /** the worker ends */
   | { kind: 'abort'; error: PlainError }
-
-/** A PostboxError as plain data. */
-export interface PlainError {
-  code: ErrorCode
-  message: string
-  hint: string
-}
-
-export const plain = ({ code, message, hint }: PostboxError): PlainError => ({ code, message, hint })
-
-export const unplain = ({ code, message, hint }: PlainError): PostboxError => new PostboxError(code, message, hint)

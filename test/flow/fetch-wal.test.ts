@@ -1,13 +1,10 @@
-import { access, chown, mkdir, readdir, readFile, stat, utimes, writeFile } from 'node:fs/promises'
+import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { keyholderEnv, postbox, type CommandResult } from '../sandbox/command.js'
-import { ArchiveMaker } from '../sandbox/make-archive.js'
-import { removeScratch, scratchDir, startPostgres, type SandboxPostgres } from '../sandbox/postgres.js'
-import { hurryFetchWal, promoted, Restores } from '../sandbox/restored.js'
 import { startS3, type LocalS3 } from '../sandbox/s3/server.js'
+import { removeScratch, scratchDir } from '../sandbox/scratch.js'
 import { SyntheticArchive } from '../sandbox/synthetic-archive.js'
-import { until } from '../sandbox/until.js'
 
 let s3: LocalS3
 const undo: (() => void)[] = []
@@ -24,12 +21,6 @@ afterAll(async () => {
   await s3.close()
   await removeScratch()
 })
-
-const there = (path: string): Promise<boolean> =>
-  access(path).then(
-    () => true,
-    () => false,
-  )
 
 describe('fetch-wal', () => {
   const SEGMENT = '000000010000000000000001'
@@ -166,116 +157,5 @@ describe('fetch-wal', () => {
     expect(stderr).toContain(`warning: ${rival} claims ${SEGMENT} with other bytes`)
     // the commit record of the rival would stand here
     expect((await readFile(join(directory, 'RECOVERYXLOG'))).readUInt32LE(40)).toBe(0)
-  })
-})
-
-describe('recovery from the archive', () => {
-  let postgres: SandboxPostgres
-  let restores: Restores
-  let rows: number
-
-  // A backup and some twenty segments after it.
-  beforeAll(async () => {
-    postgres = await startPostgres({ initdb: ['--wal-segsize=4'], settings: { wal_keep_size: '1GB' } })
-    const made = await ArchiveMaker.open(postgres, s3.bucket('b'))
-    restores = new Restores(s3, 'b')
-    await postgres.query('create table filled (n int, v text)')
-    await made.backUp()
-    for (let round = 0; round < 4; round++) {
-      await postgres.query('insert into filled select n, repeat(md5(n::text), 20) from generate_series(1, 25000) n')
-      await made.storeWal()
-    }
-    const [row] = await postgres.query<{ n: number }>('select count(*)::int n from filled')
-    rows = row!.n
-  })
-
-  afterAll(async () => {
-    await restores.remove()
-    await postgres.remove()
-  })
-
-  const count = async (server: SandboxPostgres): Promise<number> =>
-    (await server.query<{ n: number }>('select count(*)::int n from filled'))[0]!.n
-
-  const segments = (): string[] =>
-    s3
-      .bucket('b')
-      .keys('db1/')
-      .filter((key) => key.includes('/wal/'))
-
-  test('fetches ahead, each segment about once, and cleans up behind itself', async () => {
-    const before = s3.requests.length
-    const server = await restores.recover()
-    expect(await count(server)).toBe(rows)
-    const gets = s3.requests.slice(before).filter((one) => one.op === 'GetObject' && one.key?.includes('/wal/'))
-    expect(segments().length).toBeGreaterThan(15)
-    // Some are asked for twice: Postgres reads the first and the last again.
-    expect(gets.length).toBeLessThan(segments().length + 10)
-    await until(
-      'the spool is gone',
-      async () => !(await readdir(join(server.dataDir, 'pg_wal'))).join().includes('spool'),
-    )
-  })
-
-  test('ends its prefetcher together with the server', async () => {
-    const dataDir = await restores.restore(['--target', 'immediate', '--target-action', 'pause'])
-    const server = await restores.start(dataDir)
-    const pid = await until('a prefetcher runs', async () =>
-      Number(await readFile(join(dataDir, 'pg_wal/postbox-spool/prefetcher'), 'utf8')),
-    )
-    await until('the spool is full', async () => {
-      const names = await readdir(join(dataDir, 'pg_wal/postbox-spool'))
-      return names.filter((name) => /^[0-9A-F]{24}$/.test(name)).length === 8
-    })
-    await server.stop()
-    await until('the prefetcher has ended', () => {
-      try {
-        return !process.kill(pid, 0)
-      } catch {
-        return true
-      }
-    })
-  })
-
-  test('goes on by itself after the archive was away for a moment', async () => {
-    const dataDir = await restores.restore()
-    undo.push(s3.fail({ op: 'GetObject', nth: 5, times: 12, fault: { kind: 'down' } }))
-    const server = await restores.start(dataDir)
-    await promoted(server)
-    expect(await count(server)).toBe(rows)
-  })
-
-  test('stops when the archive stays away, does not end early, and goes on at the next start', async () => {
-    const dataDir = await restores.restore()
-    await hurryFetchWal(dataDir, '1s')
-    const away = s3.fail({ op: 'GetObject', nth: 8, times: 1_000_000, fault: { kind: 'down' } })
-    undo.push(away)
-    // It may accept connections for a while before it comes to the segment that it cannot get.
-    const started = await restores.start(dataDir).catch(() => null)
-    await until('Postgres has ended', async () => !(await there(join(dataDir, 'postmaster.pid'))))
-    expect(await there(join(dataDir, 'recovery.signal')), started ? await started.log() : '').toBe(true)
-    expect(await there(join(dataDir, 'pg_wal/00000002.history'))).toBe(false)
-    if (started) expect(await started.log()).toContain('exited with exit code 255')
-
-    away()
-    const server = await restores.start(dataDir)
-    await promoted(server)
-    expect(await count(server)).toBe(rows)
-  })
-
-  test('is not misled by what an earlier prefetcher left behind', async () => {
-    const dataDir = await restores.restore()
-    const spool = join(dataDir, 'pg_wal/postbox-spool')
-    await mkdir(spool)
-    // A process id that lives but is no prefetcher, an unfinished segment, and a position of long ago.
-    await writeFile(join(spool, 'prefetcher'), '1')
-    await writeFile(join(spool, '000000010000000000000009.fetching'), 'half')
-    await writeFile(join(spool, 'wanted'), '000000010000000000000001')
-    await utimes(join(spool, 'prefetcher'), new Date(0), new Date(0))
-    const { uid, gid } = await stat(dataDir)
-    for (const name of ['', ...(await readdir(spool))]) await chown(join(spool, name), uid, gid)
-    const recovered = await restores.start(dataDir)
-    await promoted(recovered)
-    expect(await count(recovered)).toBe(rows)
   })
 })

@@ -74,11 +74,12 @@ describe('the restore_command', () => {
 
   test('holds no secret and no relative path', () => {
     const config = { bucket: 'b', endpoint: 'http://127.0.0.1:9', region: 'r', pathStyle: true, caFile: 'ca.pem' }
-    const words = fetchWalArguments(config, { server: 'db1', systemIdentifier: '7' })
+    const home = { server: 'db1', systemIdentifier: '7' }
+    const words = fetchWalArguments(config, { home, choice: null, backup: { manifest: { wal_segment_bytes: 1024 } } })
     expect(words).toEqual(
       expect.arrayContaining(['--bucket', 'b', '--endpoint', 'http://127.0.0.1:9', '--path-style', '--ca-file']),
     )
-    expect(words.at(-1)).toBe(join(process.cwd(), 'ca.pem'))
+    expect(words[words.indexOf('--ca-file') + 1]).toBe(join(process.cwd(), 'ca.pem'))
   })
 })
 
@@ -93,6 +94,7 @@ test('the recovery_end_command removes the spool, and is content when there is n
 test('this Postbox starts again from another directory', () => {
   const words = ownInvocation(['--import', './.ts-node.js', '--require=../x.cjs', '--disable-warning=DEP0180'], '/a/b')
   expect(words.slice(1, -1)).toEqual([
+    '--max-semi-space-size=1',
     '--import',
     'file:///a/b/.ts-node.js',
     '--require=file:///a/x.cjs',

@@ -1,7 +1,6 @@
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { DrillResult } from '../../box/drill-result.js'
-import type { Home } from '../../box/key-names.js'
 import { asPostboxError } from '../../errors.js'
 import type { Archive } from '../archive.js'
 import { prepareRestore } from '../prepare-restore.js'
@@ -21,7 +20,7 @@ export interface DrillOptions {
   owner: Owner
   /** of Postgres's programs; null to look for them */
   programs: string | null
-  restoreCommand: (home: Home, hasChoice: boolean) => string
+  restoreCommand: (plan: RestorePlan) => string
   queries: readonly string[]
   /** superuser of the restored server, and the database of the queries */
   user: string
@@ -74,7 +73,7 @@ export async function drill(archive: Archive, options: DrillOptions): Promise<Dr
         dataDir,
         placesFor(plan, scratch),
       )
-      const restoreCommand = options.restoreCommand(home, prepared.plan.choice !== null)
+      const restoreCommand = options.restoreCommand(prepared.plan)
       let began = performance.now()
       const onProgress = (_stored: number, raw: number) => (restoredBytes += raw)
       await restore(archive, { ...prepared, owner, action: 'promote', restoreCommand, jobs: options.jobs, onProgress })
