@@ -1,6 +1,13 @@
-import { DeleteObjectCommand, PutObjectCommand, type S3Client } from '@aws-sdk/client-s3'
+import {
+  DeleteObjectCommand,
+  PutObjectCommand,
+  PutObjectLegalHoldCommand,
+  PutObjectRetentionCommand,
+  type S3Client,
+} from '@aws-sdk/client-s3'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { openArchive, type StoredObject } from '../../src/keyholder/archive.js'
+import { openDeletableArchive, versionsOf } from '../../src/keyholder/prune/deletable-archive.js'
 import { cephAvailable, startCeph, type Ceph } from '../sandbox/ceph/ceph.js'
 import { sdkClient } from '../sandbox/s3/test-grant.js'
 
@@ -55,6 +62,37 @@ describe.runIf(await cephAvailable())('the archive at a real Ceph', () => {
     const archive = openArchive(client, 'kept')
     expect((await all(archive.list('gone/'))).map((one) => one.key)).toEqual(['gone/y/a'])
     expect(await all(archive.folders('gone/'))).toEqual(['y'])
+  })
+
+  test.each(['plain', 'kept'])(
+    'deletes every version of a key in a %s bucket, and its delete markers',
+    async (bucket) => {
+      const archive = openDeletableArchive(client, bucket)
+      for (const body of ['first', 'second']) await archive.put('gone/z/a', Buffer.from(body))
+      await client.send(new DeleteObjectCommand({ Bucket: bucket, Key: 'gone/z/a' }))
+      await archive.put('gone/z/b', Buffer.from('b'))
+      const keys = await all(archive.keys('gone/z/'))
+      for (const version of keys.flatMap(versionsOf)) {
+        expect(await archive.remove(version)).toBe('removed')
+        expect(await archive.remove(version)).toBe('removed')
+      }
+      expect(keys.length).toBe(bucket === 'kept' ? 2 : 1)
+      expect(await all(archive.keys('gone/z/'))).toEqual([])
+    },
+  )
+
+  test('says what Object Lock keeps, and until when', async () => {
+    const archive = openDeletableArchive(client, 'locked')
+    await archive.put('held/a', Buffer.from('a'))
+    const [version] = (await all(archive.keys('held/'))).flatMap(versionsOf)
+    const held = { Bucket: 'locked', Key: 'held/a', VersionId: version!.versionId! }
+    await client.send(new PutObjectLegalHoldCommand({ ...held, LegalHold: { Status: 'ON' } }))
+    expect(await archive.remove(version!)).toEqual({ retained: 'a legal hold' })
+    const RetainUntilDate = new Date(Date.now() + 86_400_000)
+    await client.send(new PutObjectRetentionCommand({ ...held, Retention: { Mode: 'GOVERNANCE', RetainUntilDate } }))
+    expect(await archive.retention(version!)).toEqual({ retained: expect.stringMatching(/^Object Lock until 20/) })
+    expect(await archive.remove(version!)).toEqual({ retained: expect.stringMatching(/^Object Lock until 20/) })
+    expect(await all(archive.keys('held/'))).toHaveLength(1)
   })
 
   test('refuses an unknown bucket and a wrong key', async () => {
