@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { PostboxError } from '../errors.js'
 import { formatLsn, type Lsn } from '../wal/lsn.js'
 import { segmentStart } from '../wal/segment.js'
+import { clearBehindSwitch } from '../wal/segment-switch.js'
 import type { FrameBuffers } from './base-backup.js'
 import type { EventQueue } from './event-queue.js'
 import type { Copy, ReplicationConnection } from './replication-connection.js'
@@ -96,12 +97,10 @@ export class WalReceiver implements Copy {
       if (offset + take === segmentBytes) {
         const start = segmentStart(this.received - 1n, segmentBytes)
         this.#hash(segmentBytes)
-        this.events.push({
-          kind: 'segment',
-          segment: { timeline, start },
-          bytes: this.#segment.subarray(0, segmentBytes),
-          sha256: this.#sha256.digest(),
-        })
+        const bytes = this.#segment.subarray(0, segmentBytes)
+        const changed = this.options.fromStandby === true && clearBehindSwitch(bytes)
+        const sha256 = changed ? createHash('sha256').update(bytes).digest() : this.#sha256.digest()
+        this.events.push({ kind: 'segment', segment: { timeline, start }, bytes, sha256 })
         this.#segment = null
         this.#sha256 = createHash('sha256')
         this.#hashedTo = 0

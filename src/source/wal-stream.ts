@@ -21,6 +21,8 @@ export interface WalStreamOptions {
   behindSlot?: boolean
   /** a timeline that was left; by default it is the one that the server writes */
   historic?: boolean
+  /** whether it is a standby, which may send what it has not received: see segment-switch.ts */
+  fromStandby?: boolean
 }
 
 /** A whole segment in a buffer that the reader releases, with the SHA-256 of its bytes, or the end of the timeline. */

@@ -154,9 +154,9 @@ export class WalSession {
 
   #openStream(point: StreamPoint, buffers: FramePool, onReceived: () => void): WalStream {
     const { settings, age } = this.keeper.options
-    const { segmentBytes, timeline } = this.#server
+    const { segmentBytes, timeline, inRecovery: fromStandby } = this.#server
     const { slot } = settings()
-    const asked = { behindSlot: point.start < point.slotStart, historic: point.timeline !== timeline }
+    const asked = { behindSlot: point.start < point.slotStart, historic: point.timeline !== timeline, fromStandby }
     return new WalStream(this.connection, { slot, segmentBytes, ...point, ...asked }, buffers, age, onReceived)
   }
 

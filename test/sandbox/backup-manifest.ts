@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { readdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { crc32c } from './crc32c.js'
+import { crc32c } from '../../src/wal/crc32c.js'
 
 interface FileEntry {
   Path?: string

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { open, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { crc32c } from './crc32c.js'
+import { crc32c } from '../../src/wal/crc32c.js'
 
 // Offset of xlp_sysid in the long header that begins every WAL segment (access/xlog_internal.h).
 const SEGMENT_IDENTIFIER = 24

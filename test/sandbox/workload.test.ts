@@ -39,6 +39,7 @@ it('says when a statement fails for another reason than a server that is down', 
   const workload = await startWorkload(postgres)
   await until('it writes', () => workload.acknowledged.length > 0)
   await postgres.query('drop schema workload cascade')
+  await expect(workload.ended).rejects.toThrow(/workload/)
   await expect(workload.stop()).rejects.toThrow(/workload/)
   await postgres.remove()
 })

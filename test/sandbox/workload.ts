@@ -25,6 +25,8 @@ export interface Acknowledged {
 export interface Workload {
   /** in the order in which the answers came */
   readonly acknowledged: readonly Acknowledged[]
+  /** Rejects as soon as a statement fails for any reason but a server that was down. */
+  readonly ended: Promise<void>
   /** Returns when no transaction is open any more. */
   pause(): Promise<void>
   resume(): void
@@ -57,9 +59,11 @@ export async function startWorkload(postgres: SandboxPostgres, options: Workload
   const writers = Array.from({ length: clients }, (_, at) => new Writer(postgres, at + 1, restMs, acknowledged))
   const running = writers.map((writer) => writer.run())
   // A failure is thrown by stop(); until then it must not count as unhandled.
-  for (const one of running) one.catch(() => undefined)
+  const ended = Promise.all(running).then(() => undefined)
+  for (const one of [...running, ended]) one.catch(() => undefined)
   return {
     acknowledged,
+    ended,
     pause: async () => {
       await Promise.all(writers.map((writer) => writer.pause()))
     },
