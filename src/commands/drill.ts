@@ -15,6 +15,7 @@ import { fetchWalArguments, ownInvocation, restoreCommandLine } from '../keyhold
 import { openS3 } from '../keyholder/s3-client.js'
 import { parseTarget, type Target } from '../keyholder/target.js'
 import { interruptSignal } from './interrupt.js'
+import { parseJobs } from './parse-jobs.js'
 import { roundBytes } from './round-bytes.js'
 import { table } from './table.js'
 
@@ -154,10 +155,5 @@ function addSetting(text: string, sofar: string[]): string[] {
 
 function parseSeconds(text: string): number {
   if (!/^[1-9]\d{0,6}$/.test(text)) throw new InvalidArgumentError('Use a number of seconds.')
-  return Number(text)
-}
-
-function parseJobs(text: string): number {
-  if (!/^([1-9]|[1-5]\d|6[0-4])$/.test(text)) throw new InvalidArgumentError('Use 1 to 64.')
   return Number(text)
 }

@@ -1,10 +1,11 @@
-import { Command, InvalidArgumentError, Option } from 'commander'
+import { Command, Option } from 'commander'
 import { PostboxError } from '../errors.js'
 import type { Archive } from '../keyholder/archive.js'
 import { chooseDump, type ChosenDump } from '../keyholder/dumps/choose-dump.js'
 import { restoreDump, type RestoredDump } from '../keyholder/dumps/restore-dump.js'
 import { Secret } from '../secret.js'
 import { interruptSignal } from './interrupt.js'
+import { parseJobs } from './parse-jobs.js'
 import { Progress } from './progress.js'
 import { roundBytes } from './round-bytes.js'
 import { withArchive } from './with-archive.js'
@@ -139,9 +140,4 @@ function checkTogether({ schemaOnly, dataOnly, create, clean, ifExists, disableT
   if (create && clean) throw wrong('--create makes an empty database', 'Leave --clean out.')
   if (ifExists && !clean) throw wrong('--if-exists goes with --clean', 'Add --clean, or leave it out.')
   if (disableTriggers && !dataOnly) throw wrong('--disable-triggers goes with --data-only', 'Leave it out.')
-}
-
-function parseJobs(text: string): number {
-  if (!/^([1-9]|[1-5]\d|6[0-4])$/.test(text)) throw new InvalidArgumentError('Use 1 to 64.')
-  return Number(text)
 }

@@ -18,6 +18,7 @@ import {
 } from '../keyholder/target.js'
 import { PostboxError } from '../errors.js'
 import { formatLsn } from '../wal/lsn.js'
+import { parseJobs } from './parse-jobs.js'
 import { Progress } from './progress.js'
 import { roundBytes } from './round-bytes.js'
 import { withArchive } from './with-archive.js'
@@ -199,9 +200,4 @@ function addTablespace(text: string, sofar: Map<string, string>): Map<string, st
   const match = /^(\d+)=(.+)$/s.exec(text)
   if (!match) throw new InvalidArgumentError('Write it as OID=DIR, such as 16401=/srv/fast.')
   return new Map(sofar).set(match[1]!, match[2]!)
-}
-
-function parseJobs(text: string): number {
-  if (!/^([1-9]|[1-5]\d|6[0-4])$/.test(text)) throw new InvalidArgumentError('Use 1 to 64.')
-  return Number(text)
 }

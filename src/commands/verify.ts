@@ -1,10 +1,11 @@
-import { Command, InvalidArgumentError, Option } from 'commander'
+import { Command, Option } from 'commander'
 import { checkServerName } from '../box/server-name.js'
 import { PostboxError } from '../errors.js'
 import type { Archive } from '../keyholder/archive.js'
 import { systemIdentifiers } from '../keyholder/stored-backups.js'
 import { verifyParts, verifyWal } from '../keyholder/verify/verify-contents.js'
 import { verifyHome, type Problem, type VerifiedFolder, type VerifiedHome } from '../keyholder/verify/verify-home.js'
+import { parseJobs } from './parse-jobs.js'
 import { Progress } from './progress.js'
 import { roundBytes } from './round-bytes.js'
 import { withArchive } from './with-archive.js'
@@ -110,8 +111,3 @@ function describe(home: Verified): string {
 
 const describeProblem = ({ severity, id, problem }: Problem): string =>
   `${severity}: ${id === null ? '' : `${id}: `}${problem}`
-
-function parseJobs(text: string): number {
-  if (!/^([1-9]|[1-5]\d|6[0-4])$/.test(text)) throw new InvalidArgumentError('Use 1 to 64.')
-  return Number(text)
-}

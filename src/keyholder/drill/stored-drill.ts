@@ -1,8 +1,8 @@
-import { createHash } from 'node:crypto'
-import { PutObjectCommand, type S3Client } from '@aws-sdk/client-s3'
+import type { S3Client } from '@aws-sdk/client-s3'
 import { DrillResult } from '../../box/drill-result.js'
 import { archiveError } from '../archive-error.js'
 import type { Archive } from '../archive.js'
+import { putJson } from '../put-json.js'
 
 /**
  * Where results of drills are. Not in the server's own folder: a grant lets the server post there, and it must not say of
@@ -13,11 +13,9 @@ export const drillPrefix = (server: string): string => `.postbox/drill/${server}
 /** Keeps a result with the archive; its key. Throws `archive_refused` when the S3 key may not. */
 export async function storeDrill(s3: S3Client, bucket: string, result: DrillResult): Promise<string> {
   const key = `${drillPrefix(result.server)}${result.finished_at.replace(/[-:]|\.\d+/g, '')}-${result.backup_id}.json`
-  const Body = Buffer.from(JSON.stringify(result, null, 1) + '\n')
-  // With a default retention S3 takes nothing without a checksum.
-  const ContentMD5 = createHash('md5').update(Body).digest('base64')
+  const content = Buffer.from(JSON.stringify(result, null, 1) + '\n')
   try {
-    await s3.send(new PutObjectCommand({ Bucket: bucket, Key: key, Body, ContentMD5, ContentType: 'application/json' }))
+    await s3.send(putJson(bucket, key, content))
   } catch (thrown) {
     throw archiveError(thrown, bucket, `storing ${key}`)
   }

@@ -1,8 +1,8 @@
-import { createHash } from 'node:crypto'
-import { PutObjectCommand, type S3Client } from '@aws-sdk/client-s3'
+import type { S3Client } from '@aws-sdk/client-s3'
 import { z } from 'zod'
 import { archiveError } from '../archive-error.js'
 import type { Archive } from '../archive.js'
+import { putJson } from '../put-json.js'
 import { PROBE_PREFIX, type Probe } from './probe.js'
 
 /** Of a stored probe: what "postbox list" shows. */
@@ -21,11 +21,9 @@ const RESULTS = `${PROBE_PREFIX}result-`
 /** Keeps a probe with the archive. Throws `archive_refused` when the S3 key may not. */
 export async function storeProbe(s3: S3Client, bucket: string, probe: Probe): Promise<string> {
   const key = `${RESULTS}${probe.probed_at.replace(/[-:]|\.\d+/g, '')}.json`
-  const Body = Buffer.from(JSON.stringify(probe, null, 1) + '\n')
-  // With a default retention S3 takes nothing without a checksum.
-  const ContentMD5 = createHash('md5').update(Body).digest('base64')
+  const content = Buffer.from(JSON.stringify(probe, null, 1) + '\n')
   try {
-    await s3.send(new PutObjectCommand({ Bucket: bucket, Key: key, Body, ContentMD5, ContentType: 'application/json' }))
+    await s3.send(putJson(bucket, key, content))
   } catch (thrown) {
     throw archiveError(thrown, bucket, `storing ${key}`)
   }

@@ -1,15 +1,14 @@
-import { createHash } from 'node:crypto'
 import {
   DeleteObjectCommand,
   GetObjectLegalHoldCommand,
   GetObjectRetentionCommand,
-  PutObjectCommand,
   type S3Client,
 } from '@aws-sdk/client-s3'
 import { PostboxError } from '../../errors.js'
 import { listKeys, openArchive, type Archive, type ArchiveOptions } from '../archive.js'
 import { asking } from '../ask-archive.js'
 import type { StoredKey } from '../object-versions.js'
+import { putJson } from '../put-json.js'
 
 /** One version of a key, or a delete marker. */
 export interface KeyVersion {
@@ -77,10 +76,7 @@ export function openDeletableArchive(s3: S3Client, bucket: string, options: Arch
   }
 
   async function put(key: string, content: Buffer): Promise<void> {
-    // With a default retention S3 takes nothing without a checksum.
-    const ContentMD5 = createHash('md5').update(content).digest('base64')
-    const about = { Bucket: bucket, Key: key, ContentMD5, ContentType: 'application/json' }
-    const command = new PutObjectCommand({ ...about, Body: content })
+    const command = putJson(bucket, key, content)
     try {
       await asking(bucket, `storing ${key}`, options, ({ signal }) => s3.send(command, { abortSignal: signal }))
     } catch (thrown) {
