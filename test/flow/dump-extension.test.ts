@@ -1,4 +1,4 @@
-import { writeFile } from 'node:fs/promises'
+import { copyFile, readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { BackedUpServer } from '../sandbox/backed-up-server.js'
@@ -18,7 +18,9 @@ select pg_catalog.pg_extension_config_dump('units_id_seq', '');
 create function metres(n int) returns int language sql as 'select n * 1000';
 `
 
-describe.skipIf(bin === null)('a database with an extension', () => {
+const POSTBOX = new URL('../../dist/extension/', import.meta.url)
+
+describe.skipIf(bin === null)('a database with extensions, Postbox itself among them,', () => {
   let backedUp: BackedUpServer
   let home: string
 
@@ -30,10 +32,15 @@ describe.skipIf(bin === null)('a database with an extension', () => {
       "default_version = '1'\nrelocatable = false\nschema = public\n",
     )
     await writeFile(join(extension, 'measures--1.sql'), SCRIPT)
+    for (const name of await readdir(POSTBOX)) await copyFile(new URL(name, POSTBOX), join(extension, name))
     backedUp = await BackedUpServer.start({
       workerEnv: { PATH: bin! },
       settings: { extension_control_path: `$system:${home}` },
     })
+    await backedUp.worker.stop()
+    await backedUp.postgres.query('drop schema backup cascade; create extension postbox')
+    await backedUp.installGrant()
+    backedUp.startWorker({ PATH: bin! })
     await backedUp.postgres.query('grant pg_read_all_data to postbox_worker')
     await backedUp.postgres.query(`create extension measures;
       insert into units (name) select 'unit ' || n from generate_series(1, 2000) n; insert into notes values (2);
