@@ -135,12 +135,17 @@ export function restoreNoteKey(server: string, raw: Buffer): string {
   return `${server}/RESTORE-${sha12(raw)}.md`
 }
 
-const WAL_KEY = /\/wal\/[0-9A-F]{8}\/([0-9A-F]{24})-(?:([0-9a-f]{12})-)?([0-9a-f]{12})\.zst$/
-const TAIL_KEY =
-  /\/tail\/[0-9A-F]{8}\/([0-9A-F]{24})\/([0-9A-F]{16})-([0-9A-F]{16})-(?:([0-9a-f]{12})-)?([0-9a-f]{12})\.zst$/
-const HISTORY_KEY = /\/wal\/([0-9A-F]{8})\.history-([0-9a-f]{12})$/
-const MANIFEST_KEY = /\/base\/([^/]+)\/manifest-([0-9a-f]{12})\.json$/
-const DUMP_MANIFEST_KEY = /\/dump\/([^/]+)\/manifest-([0-9a-f]{12})\.json$/
+// Whole keys: what only ends like one of ours is none, and a segment lies in the folder of its own timeline.
+const HOME = '^[A-Za-z0-9][A-Za-z0-9._-]{0,62}/[0-9]{1,20}/'
+const MARK = '([0-9a-f]{12})'
+const NAMED_WAL = `(?:${MARK}-)?${MARK}\\.zst$`
+const ID = '\\d{8}T\\d{6}Z-[0-9a-f]{4}'
+const WAL_KEY = new RegExp(`${HOME}wal/([0-9A-F]{8})/(\\1[0-9A-F]{16})-${NAMED_WAL}`)
+const TAIL_KEY = new RegExp(`${HOME}tail/([0-9A-F]{8})/(\\1[0-9A-F]{16})/([0-9A-F]{16})-([0-9A-F]{16})-${NAMED_WAL}`)
+const HISTORY_KEY = new RegExp(`${HOME}wal/([0-9A-F]{8})\\.history-${MARK}$`)
+const MANIFEST_KEY = new RegExp(`${HOME}base/(${ID})/manifest-${MARK}\\.json$`)
+const DUMP_MANIFEST_KEY = new RegExp(`${HOME}dump/(${ID})/manifest-${MARK}\\.json$`)
+const ONE_ID = new RegExp(`^${ID}$`)
 
 export interface SegmentKey {
   name: string
@@ -151,14 +156,14 @@ export interface SegmentKey {
 /** What a WAL key says, or null when it is none. */
 export function parseSegmentKey(key: string): SegmentKey | null {
   const match = WAL_KEY.exec(key)
-  return match && { name: match[1]!, previous: match[2] ?? null, sha12: match[3]! }
+  return match && { name: match[2]!, previous: match[3] ?? null, sha12: match[4]! }
 }
 
 /** What a tail's key says, or null when it is none. */
 export function parseTailKey(key: string): (SegmentKey & TailRange) | null {
   const match = TAIL_KEY.exec(key)
   if (!match) return null
-  const [, name, from, to, previous = null, mark] = match
+  const [, , name, from, to, previous = null, mark] = match
   return { name: name!, from: BigInt(`0x${from!}`), to: BigInt(`0x${to!}`), previous, sha12: mark! }
 }
 
@@ -186,4 +191,9 @@ export function parseDumpManifestKey(key: string): { dumpId: string; sha12: stri
 export function formatBackupId(startedAt: Date, random: Buffer): string {
   const time = startedAt.toISOString().replace(/[-:]/g, '').replace(/\.\d+/, '')
   return `${time}-${random.subarray(0, 2).toString('hex')}`
+}
+
+/** Whether a text has the form of the id of a backup, a dump or a plan. */
+export function isBackupId(text: string): boolean {
+  return ONE_ID.test(text)
 }

@@ -1,4 +1,4 @@
-import { backupPrefix, basePrefix, type Home } from '../box/key-names.js'
+import { backupPrefix, basePrefix, isBackupId, type Home } from '../box/key-names.js'
 import { parseManifest, type Manifest } from '../box/manifest.js'
 import { checkServerName } from '../box/server-name.js'
 import { PostboxError } from '../errors.js'
@@ -13,7 +13,6 @@ export type StoredBackup = Commit<Manifest> & { backupId: string }
 export type BrokenBackup = Broken & { backupId: string }
 
 const READ_AT_ONCE = 16
-const BACKUP_ID = /^\d{8}T\d{6}Z-[0-9a-f]{4}$/
 
 /** Servers that have a folder in the bucket. */
 export async function servers(archive: Archive): Promise<string[]> {
@@ -38,7 +37,7 @@ export async function systemIdentifiers(archive: Archive, server: string): Promi
 /** Ids of what lies under `base/`, newest first; committed or not. One request per thousand. */
 export async function backupIds(archive: Archive, home: Home): Promise<string[]> {
   const ids: string[] = []
-  for await (const folder of archive.folders(basePrefix(home))) if (BACKUP_ID.test(folder)) ids.push(folder)
+  for await (const folder of archive.folders(basePrefix(home))) if (isBackupId(folder)) ids.push(folder)
   return ids.sort().reverse()
 }
 

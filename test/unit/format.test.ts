@@ -21,6 +21,7 @@ import {
   sha12,
   tailKey,
 } from '../../src/box/key-names.js'
+import { accountOf } from '../../src/keyholder/key-account.js'
 import { DumpManifest } from '../../src/box/dump-manifest.js'
 import { Manifest } from '../../src/box/manifest.js'
 
@@ -122,6 +123,31 @@ test.each([
   '0000000A0000000000000003.zst',
 ])('the name %s is no WAL segment', (name) => {
   expect(parseSegmentKey(`db1/1/wal/0000000A/${name}`)).toBeNull()
+})
+
+test.each([
+  `db1/7300000000000000001/copy/wal/0000000A/0000000A0000000000000003-${sha12(hash)}.zst`,
+  `db1/7300000000000000001/wal/0000000B/0000000A0000000000000003-${sha12(hash)}.zst`,
+  `db1/7300000000000000001/tail/0000000B/0000000A0000000000000003/0000000003000000-0000000003000100-${sha12(hash)}.zst`,
+  `db1/7300000000000000001/copy/tail/0000000A/0000000A0000000000000003/0000000003000000-0000000003000100-${sha12(hash)}.zst`,
+  `db1/7300000000000000001/copy/wal/0000000A.history-${sha12(hash)}`,
+  `db1/7300000000000000001/copy/base/${backupId}/manifest-${sha12(hash)}.json`,
+  `db1/7300000000000000001/base/old/base/000000-${sha12(hash)}.tar.zst`,
+  `db2/7300000000000000001/wal/0000000A/0000000A0000000000000003-${sha12(hash)}.zst`,
+])('nobody accounts for %s, which only ends like a key of ours', (key) => {
+  expect(accountOf(home, key)).toBeNull()
+})
+
+test('every key that is written is accounted for', () => {
+  const kinds = [
+    segmentKey(home, segment, 16 * 1024 ** 2, hash, PREVIOUS),
+    tailKey(home, segment, 16 * 1024 ** 2, { from: 0x3000100n, to: 0x3a0b0c0n }, hash, PREVIOUS),
+    historyKey(home, 10, hash),
+    partKey(home, backupId, '16384', 7, hash),
+    backupManifestKey(home, backupId, hash),
+    dumpPartKey(home, backupId, { schema: 'a b', name: 'c' }, 0, 0, hash),
+  ].map((key) => accountOf(home, key)?.kind)
+  expect(kinds).toEqual(['segment', 'tail', 'history', 'base', 'base', 'dump'])
 })
 
 test('two backups of one second have names of their own, and names sort by time', () => {

@@ -1,4 +1,4 @@
-import { dumpPrefix, dumpsPrefix, type Home } from '../../box/key-names.js'
+import { dumpPrefix, dumpsPrefix, isBackupId, type Home } from '../../box/key-names.js'
 import { parseDumpManifest, partsOfDump, type DumpManifest } from '../../box/dump-manifest.js'
 import { PostboxError } from '../../errors.js'
 import type { Archive } from '../archive.js'
@@ -12,12 +12,11 @@ export type StoredDump = Commit<DumpManifest> & { dumpId: string }
 export type BrokenDump = Broken & { dumpId: string }
 
 const READ_AT_ONCE = 16
-const DUMP_ID = /^\d{8}T\d{6}Z-[0-9a-f]{4}$/
 
 /** Ids of what lies under `dump/`, newest first; committed or not. */
 export async function dumpIds(archive: Archive, home: Home): Promise<string[]> {
   const ids: string[] = []
-  for await (const folder of archive.folders(dumpsPrefix(home))) if (DUMP_ID.test(folder)) ids.push(folder)
+  for await (const folder of archive.folders(dumpsPrefix(home))) if (isBackupId(folder)) ids.push(folder)
   return ids.sort().reverse()
 }
 

@@ -1,6 +1,6 @@
 import type { StoredKey } from '../object-versions.js'
 import { versionsOf, type KeyVersion } from './deletable-archive.js'
-import type { Account } from './key-account.js'
+import type { Account } from '../key-account.js'
 import { bytesOf } from './survey.js'
 
 /** A key that is to go with all its versions and delete markers, and why. */

@@ -1,7 +1,7 @@
 import type { Decision } from './decisions.js'
 import type { DeletableArchive } from './deletable-archive.js'
 import { deletionOf, type Deletion } from './deletion.js'
-import { accountOf } from './key-account.js'
+import { accountOf } from '../key-account.js'
 import { prefixOf, readEntries, type StoredFolder } from './stored-folder.js'
 
 /** What of one backup or dump is to go: its manifests first, so that what is left is never offered. */

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { z } from 'zod'
-import { formatBackupId, homePrefix, type Home } from '../../box/key-names.js'
+import { formatBackupId, homePrefix, isBackupId, type Home } from '../../box/key-names.js'
 import { PostboxError } from '../../errors.js'
 import type { Archive, StoredObject } from '../archive.js'
 import type { DeletableArchive } from './deletable-archive.js'
@@ -111,9 +111,8 @@ export async function openPlans(archive: Archive, home: Home, notes: string[]): 
   const stored = new Map<string, StoredObject>()
   const closed = new Set<string>()
   for await (const object of archive.list(prefix)) {
-    const [, planId, isClosing] =
-      /^(\d{8}T\d{6}Z-[0-9a-f]{4})(\.closed)?\.json$/.exec(object.key.slice(prefix.length)) ?? []
-    if (planId === undefined) notes.push(`${object.key} has no name that Postbox gives`)
+    const [, planId, isClosing] = /^([^.]+)(\.closed)?\.json$/.exec(object.key.slice(prefix.length)) ?? []
+    if (planId === undefined || !isBackupId(planId)) notes.push(`${object.key} has no name that Postbox gives`)
     else if (isClosing) closed.add(planId)
     else stored.set(planId, object)
   }

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { isBackupId } from '../../box/key-names.js'
 import { PostboxError } from '../../errors.js'
 import { parseDuration } from '../../units.js'
 import type { RetentionRules } from './retention.js'
@@ -30,7 +31,7 @@ const Duration = z.union([z.string(), z.number()]).transform((value, context): n
 })
 
 const Count = z.number({ error: 'must be a number' }).int('must be a whole number').positive('must be 1 or more')
-const Id = z.string({ error: 'must be text' }).regex(/^\d{8}T\d{6}Z-[0-9a-f]{4}$/, 'is not the id of a backup or dump')
+const Id = z.string({ error: 'must be text' }).refine(isBackupId, { error: 'is not the id of a backup or dump' })
 
 const Rules = z
   .strictObject({

@@ -5,7 +5,7 @@ import { parseTimelineHistory, type TimelineSwitch } from '../../wal/timeline-hi
 import { asObject, type StoredKey } from '../object-versions.js'
 import { findHistories, readHistory } from '../stored-wal.js'
 import type { DeletableArchive } from './deletable-archive.js'
-import { accountOf } from './key-account.js'
+import { accountOf } from '../key-account.js'
 
 /** What one listing of a life tells, and the histories of its timelines. Memory does not grow with WAL. */
 export interface Survey {

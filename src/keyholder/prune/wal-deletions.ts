@@ -6,7 +6,7 @@ import { asObject, type StoredKey, type StoredObject } from '../object-versions.
 import { walSegments, type SegmentContents } from '../stored-wal.js'
 import type { DeletableArchive } from './deletable-archive.js'
 import { deletionOf, type Deletion } from './deletion.js'
-import { accountOf, type Account } from './key-account.js'
+import { accountOf, type Account } from '../key-account.js'
 import { heldTails } from './spent-tails.js'
 import { SETTLED_MS, type WalNeeds } from './wal-needs.js'
 

@@ -7,8 +7,8 @@ import type { Archive, StoredObject } from '../archive.js'
 import { readDump } from '../dumps/stored-dumps.js'
 import { locateEntries, type LocatedPart } from '../fetch-parts.js'
 import { listHome, type ListedHome } from '../list-server.js'
+import { accountOf, type Account } from '../key-account.js'
 import { readBackup } from '../stored-backups.js'
-import { kindOfKey, type KeyKind } from './key-kind.js'
 
 export interface Problem {
   /** error: something that was promised cannot be had. warning: look at it */
@@ -66,15 +66,16 @@ export async function verifyHome(
   })
   for (const prefix of only === null ? [homePrefix(home)] : [backupPrefix(home, only), dumpPrefix(home, only)]) {
     for await (const object of archive.list(prefix)) {
-      const { kind, id } = kindOfKey(home, object.key)
+      const account = accountOf(home, object.key)
+      const kind = account?.kind
       counted.objects += 1
       counted.bytes += object.bytes
       if (kind === 'segment') counted.segments += 1
       if (kind === 'tail') counted.tails += 1
-      if (kind === 'base' || kind === 'dump') await folders.enter(kind, id!)
+      if (account && 'id' in account) await folders.enter(account.kind, account.id)
       else if (object.storedOver) problems.push(storedOver(object, null))
-      if (kind === 'unknown') problems.push(unknown(object))
-      else folders.see(kind, object)
+      if (account) folders.see(account, object)
+      else problems.push(unknown(object))
     }
   }
   await folders.leave()
@@ -99,8 +100,8 @@ class Folders {
     this.#current = { kind, id, objects: new Map() }
   }
 
-  see(kind: KeyKind, object: StoredObject): void {
-    if (kind === 'base' || kind === 'dump') this.#current!.objects.set(object.key, object)
+  see(account: Account, object: StoredObject): void {
+    if ('id' in account) this.#current!.objects.set(object.key, object)
   }
 
   async leave(): Promise<void> {
