@@ -28,7 +28,7 @@ begin
     if not found then
         return false;
     end if;
-    if kept.sha256 <> _knows_segment.sha256 then
+    if not backup._same_content(kept.sha256, _knows_segment.sha256) then
         raise exception using
             errcode = 'PB021',
             message = format('WAL segment %s was stored before with other content: %s, now %s',

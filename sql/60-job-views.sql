@@ -84,6 +84,7 @@ comment on column backup.objects.kind is
 comment on column backup.objects.bytes is 'Stored bytes.';
 comment on column backup.objects.raw_bytes is 'Bytes before compression.';
 comment on column backup.objects.sha256 is
-    'In hex: of the stored bytes, or of the raw bytes for segments and histories.';
+    'In hex: of the stored bytes, or of the raw bytes for segments and histories. Of a segment that "postbox rebuild-catalog" '
+    'found only the first 12 digits may be known, which its key says.';
 comment on column backup.objects.stored_at is 'When the box had taken it.';
 comment on column backup.objects.job_id is 'The job that it belongs to; null for WAL.';

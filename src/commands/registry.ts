@@ -85,6 +85,12 @@ export const commands: readonly CommandEntry[] = [
     load: async () => (await import('./prune.js')).pruneCommand(),
   },
   {
+    name: 'rebuild-catalog',
+    description: 'fill the catalog of a new or restored server again, from the bucket alone',
+    example: 'postbox rebuild-catalog --server db1 | psql',
+    load: async () => (await import('./rebuild-catalog.js')).rebuildCatalogCommand(),
+  },
+  {
     name: 'fetch-wal',
     description: "fetch one WAL segment, as Postgres's restore_command",
     example: 'postbox fetch-wal --server db1 --system-identifier 7412345678901234567 %f %p',

@@ -43,9 +43,14 @@ export async function* walSegments(
   from?: string,
 ): AsyncGenerator<SegmentContents> {
   const prefix = timelinePrefix(home, timeline)
-  let current: StoredSegment[] = []
   // A key goes on after its segment's name, so it sorts behind the bare name.
-  for await (const object of archive.list(prefix, from === undefined ? undefined : prefix + from)) {
+  yield* groupSegments(archive.list(prefix, from === undefined ? undefined : prefix + from))
+}
+
+/** Puts together what a listing in key order has under each segment's name. */
+export async function* groupSegments(objects: AsyncIterable<StoredObject>): AsyncGenerator<SegmentContents> {
+  let current: StoredSegment[] = []
+  for await (const object of objects) {
     const segment = asSegment(object)
     if (!segment) continue
     if (current[0] && current[0].name !== segment.name) {

@@ -122,6 +122,7 @@ table _worker.problems jsonb not null default '{}'::jsonb
 table _worker.at_risk_from pg_lsn
 table _worker.at_risk_since timestamp with time zone
 table _worker.standby text
+table _worker.life text
 view base_backups.backup_id text
 view base_backups.job_id bigint
 view base_backups.label text
@@ -288,7 +289,7 @@ constraint wal_range_disjoint on backup._wal_range: EXCLUDE USING gist (int8rang
 constraint wal_range_pk on backup._wal_range: PRIMARY KEY (range_id)
 constraint wal_segment_bytes_positive on backup._wal_segment: CHECK ((bytes > 0))
 constraint wal_segment_pk on backup._wal_segment: PRIMARY KEY (system_identifier, timeline, start_lsn)
-constraint wal_segment_sha256_whole on backup._wal_segment: CHECK ((octet_length(sha256) = 32))
+constraint wal_segment_sha256_whole_or_mark on backup._wal_segment: CHECK ((octet_length(sha256) = ANY (ARRAY[6, 32])))
 constraint worker_at_risk_whole on backup._worker: CHECK (((at_risk_from IS NULL) = (at_risk_since IS NULL)))
 constraint worker_one_row on backup._worker: CHECK (only_row)
 constraint worker_pk on backup._worker: PRIMARY KEY (only_row)
@@ -300,6 +301,7 @@ index CREATE INDEX wal_segment_key_idx ON backup._wal_segment USING hash (key)
 
 function _access_problem(target jsonb) returns text stable
 function _at_risk() returns TABLE(durable_lsn pg_lsn, bytes_at_risk bigint, seconds_at_risk numeric, since timestamp with time zone) security definer stable
+function _begin_rebuild(system_identifier bigint) returns void
 function _canceled_error(job_id bigint) returns jsonb immutable
 function _check_backups() returns TABLE(name text, state text, message text, hint text) security definer stable
 function _check_drills() returns TABLE(name text, state text, message text, hint text) security definer stable
@@ -325,12 +327,16 @@ function _covers_wal(system_identifier bigint, timeline integer, from_lsn pg_lsn
 function _dump_selection(target jsonb) returns TABLE(relation oid) security definer stable
 function _dump_target(tables regclass[], schemas text[], label text, options jsonb) returns jsonb stable
 function _end_canceled(job_id bigint) returns void security definer
+function _end_rebuild(system_identifier bigint, forget_missing_at timestamp with time zone) returns TABLE(what text, rows bigint)
 function _expression_problem(expression text) returns text immutable
 function _fail_job(job_id bigint, error jsonb, retry boolean) returns text security definer
 function _family(relation oid) returns TABLE(relation oid, depth integer) stable
 function _finish_base(job_id bigint, description jsonb) returns void security definer
 function _finish_dump(job_id bigint, description jsonb) returns void security definer
 function _finish_segment(lsn pg_lsn) returns boolean security definer
+function _forget_folders(system_identifier bigint, backup_ids text[], dump_ids text[]) returns bigint
+function _forget_missing(system_identifier bigint, listed_at timestamp with time zone) returns bigint
+function _forget_wal(system_identifier bigint) returns bigint
 function _from_hex(hex text) returns bytea immutable
 function _grant() returns jsonb security definer stable
 function _grant_in_use() returns bigint security definer stable
@@ -359,6 +365,9 @@ function _previous_dump(system_identifier bigint) returns text security definer 
 function _previous_manifest(system_identifier bigint) returns bytea security definer stable
 function _previous_mark(system_identifier bigint, timeline integer, start_lsn pg_lsn, segment_bytes integer) returns text security definer stable
 function _queue_dump(tables regclass[], schemas text[], label text, options jsonb) returns bigint security definer
+function _rebuild_folders(system_identifier bigint) returns TABLE(what text, added bigint)
+function _rebuild_job(kind text, label text, started_at timestamp with time zone, ended_at timestamp with time zone, raw_bytes bigint) returns bigint
+function _rebuild_wal(system_identifier bigint) returns bigint
 function _record_drill(drill jsonb) returns boolean security definer
 function _record_gap(system_identifier bigint, timeline integer, to_lsn pg_lsn, reason text, running_begins_after boolean) returns pg_lsn security definer
 function _record_object(job_id bigint, kind text, key text, bytes bigint, raw_bytes bigint, sha256 bytea) returns void security definer
@@ -370,6 +379,7 @@ function _report_problem(component text, problem jsonb) returns void security de
 function _report_progress(job_id bigint, phase text, bytes_done bigint, bytes_total bigint, tables jsonb DEFAULT NULL::jsonb) returns void security definer
 function _report_source(standby text) returns void security definer
 function _rows_slot(slot text) returns text immutable
+function _same_content(one bytea, other bytea) returns boolean immutable
 function _segment_key(system_identifier bigint, timeline integer, start_lsn pg_lsn) returns text security definer stable
 function _segment_name(timeline integer, start_lsn pg_lsn, segment_bytes integer) returns text immutable
 function _set_mask(column_name text, expression text) returns void security definer

@@ -51,7 +51,7 @@ export async function readFolders(archive: Archive, home: Home): Promise<StoredF
   ]
   const folders: StoredFolder[] = []
   const read = ({ kind, id }: (typeof ids)[0]) => readFolder(archive, home, kind, id)
-  for await (const folder of inOrder(ids, { atOnce: READ_AT_ONCE }, read)) if (folder) folders.push(folder)
+  for await (const found of inOrder(ids, { atOnce: READ_AT_ONCE }, read)) if (found) folders.push(found.folder)
   return folders
 }
 
@@ -79,14 +79,23 @@ export async function readEntries(
   return found?.state === 'committed' ? { entries: partsOfDump(found.manifest), found } : null
 }
 
-type Found = Extract<Awaited<ReturnType<typeof readBackup | typeof readDump>>, { state: 'committed' }>
+export type Found = Extract<Awaited<ReturnType<typeof readBackup | typeof readDump>>, { state: 'committed' }>
 
-async function readFolder(
+/** A folder with all that is in it. */
+export interface FolderContents {
+  folder: StoredFolder
+  objects: ReadonlyMap<string, StoredObject>
+  /** null when no manifest can be believed */
+  read: { entries: PartEntry[]; found: Found } | null
+}
+
+/** One folder; null when nothing of it is stored (any more). */
+export async function readFolder(
   archive: Archive,
   home: Home,
   kind: 'base' | 'dump',
   id: string,
-): Promise<StoredFolder | null> {
+): Promise<FolderContents | null> {
   const objects = new Map<string, StoredObject>()
   for await (const object of archive.list(prefixOf({ kind, home, id }))) objects.set(object.key, object)
   if (objects.size === 0) return null
@@ -111,7 +120,7 @@ async function readFolder(
     const manifests = [...objects.keys()].filter((key) => /\/manifest-[0-9a-f]{12}\.json$/.test(key))
     if (manifests.length > 0)
       Object.assign(folder, { state: 'suspicious', problems: ['no manifest of it can be trusted'] })
-    return folder
+    return { folder, objects, read }
   }
   const { found, entries } = read
   const { manifest } = found
@@ -132,7 +141,7 @@ async function readFolder(
   const missing = missingOf(entries, objects)
   if (missing !== null) folder.problems.push(missing)
   if (missing !== null && folder.state === 'good') folder.state = 'unusable'
-  return folder
+  return { folder, objects, read }
 }
 
 /** What a manifest says of time: begun, ended. */
@@ -154,7 +163,8 @@ function clocksOf({ id, storedAt }: StoredFolder, { begun, ended }: { begun: Dat
   return []
 }
 
-function missingOf(entries: readonly PartEntry[], objects: ReadonlyMap<string, StoredObject>): string | null {
+/** What of a manifest is not there as it says; null when all is. */
+export function missingOf(entries: readonly PartEntry[], objects: ReadonlyMap<string, StoredObject>): string | null {
   const gone = entries.filter(({ key, bytes }) => objects.get(key)?.bytes !== bytes)
   if (gone.length === 0) return null
   return `${gone.length} of its ${entries.length} parts are missing or of another size, such as ${gone[0]!.key}`
