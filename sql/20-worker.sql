@@ -79,8 +79,9 @@ begin
 
     select r.durable_lsn, r.since into risk from backup._at_risk() r;
     -- What waits gets no younger by a new worker, which has not seen it come.
-    insert into backup._worker as w (version, started_at, at_risk_from, at_risk_since)
-    values (_start_worker.version, now(), case when risk.since is not null then risk.durable_lsn end, risk.since)
+    insert into backup._worker as w (version, started_at, at_risk_from, at_risk_since, life)
+    values (_start_worker.version, now(), case when risk.since is not null then risk.durable_lsn end, risk.since,
+            backup._life())
     on conflict on constraint worker_pk do update
     set version = excluded.version, started_at = excluded.started_at, problems = '{}',
         at_risk_from = excluded.at_risk_from, at_risk_since = excluded.at_risk_since;
@@ -89,7 +90,7 @@ end
 $$;
 
 comment on function backup._start_worker(text) is
-    'Take over: requeue what a dead worker left running. Call it once the worker lock is held.';
+    'Take over: requeue what a dead worker left running. Call it once the worker lock is held, after backup._enter_life().';
 
 create or replace function backup._report_source(
     -- address of the standby that WAL is read from; null: it is read here

@@ -50,6 +50,7 @@ const retryableByCode = {
   job_canceled: false,
   job_not_running: false,
   worker_lost: true,
+  server_restored: false,
   worker_unreachable: true,
   // what the catalog was told before and now is told otherwise
   wal_conflict: false,

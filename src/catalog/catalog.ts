@@ -61,6 +61,16 @@ export class Catalog {
     return new Date(Math.ceil(ms))
   }
 
+  /**
+   * Before startWorker(). Null when the last worker worked on this same server; after a restore, how many of its jobs were
+   * ended.
+   */
+  async enterLife(): Promise<number | null> {
+    const Row = z.object({ ended: z.number().int() })
+    const row = await this.#pool.maybeOne(sql.type(Row)`select l.ended from backup._enter_life() l`)
+    return row?.ended ?? null
+  }
+
   /** Takes over once the worker lock is held. Resolves to how many jobs of a dead worker were queued again. */
   async startWorker(version: string): Promise<number> {
     const Row = z.object({ requeued: z.number().int() })

@@ -4,7 +4,7 @@ import { lsnArgument, systemIdentifierArgument } from './row-values.js'
 /** What psql must be told before anything else: rows behind a statement that failed are no statements. */
 export const PSQL_SETTINGS = '\\set ON_ERROR_STOP on\n'
 
-/** A row of a rebuild that is no segment; see sql/48-rebuild.sql. */
+/** A row of a rebuild that is no segment; see sql/49-rebuild.sql. */
 export interface RebuiltItem {
   kind: 'base' | 'dump' | 'object' | 'timeline' | 'commit' | 'drill'
   item: Record<string, unknown>

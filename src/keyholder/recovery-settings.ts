@@ -12,7 +12,12 @@ export interface RecoverySettings {
   inclusive: boolean
   timeline: number | 'current'
   action: TargetAction
+  /** which restore it is: the catalog's worker knows by it that the server is not the one that was backed up */
+  restored: string
 }
+
+/** A setting of ours: it stays when recovery is over. */
+const RESTORED = 'postbox.restored'
 
 const TARGETS = [
   'recovery_target',
@@ -29,6 +34,7 @@ const OTHERS = [
   'restore_command',
   'recovery_end_command',
   'archive_cleanup_command',
+  RESTORED,
 ]
 
 /**
@@ -55,6 +61,7 @@ function settingLines(settings: RecoverySettings): [name: string, value: string]
     ['recovery_target_inclusive', settings.inclusive ? 'on' : 'off'],
     ...TARGETS.filter((name) => name !== target?.[0]).map((name): [string, string] => [name, '']),
     ...(target ? [target] : []),
+    [RESTORED, settings.restored],
   ]
 }
 
@@ -78,7 +85,7 @@ function targetSetting(target: Target): [name: string, value: string] | null {
 
 function concernsRecovery(line: string): boolean {
   if (line === COMMENT) return true
-  const name = /^\s*([A-Za-z_]+)/.exec(line)?.[1]?.toLowerCase()
+  const name = /^\s*([A-Za-z_.]+)/.exec(line)?.[1]?.toLowerCase()
   return name !== undefined && [...TARGETS, ...OTHERS].includes(name)
 }
 

@@ -142,6 +142,7 @@ async function writeRecovery({ plan, dataDir, owner, action, restoreCommand }: R
     // By its number Postgres wants the history file, which a backup's own timeline does not need.
     timeline: plan.timeline === plan.backup.manifest.timeline ? ('current' as const) : plan.timeline,
     action,
+    restored: `${plan.backup.backupId} at ${new Date().toISOString()}`,
   }
   const file = join(dataDir, 'postgresql.auto.conf')
   const previous = await readFile(file, 'utf8').catch(() => '')

@@ -113,6 +113,15 @@ export class Term {
     ending: AbortController,
   ): Promise<Term> {
     const { catalog } = servers
+    const ended = await catalog.enterLife()
+    if (ended !== null) {
+      const hint =
+        'Run "postbox rebuild-catalog" where the S3 keys are: this catalog does not know what was stored later.'
+      options.log.warn(
+        { ended, hint },
+        'this server was restored: it goes on as another life of the one that was backed up',
+      )
+    }
     const waitsSince = await catalog.atRiskSince()
     if (waitsSince) memory.age.startsWith(waitsSince)
     const requeued = await catalog.startWorker(version)

@@ -328,6 +328,7 @@ function _dump_selection(target jsonb) returns TABLE(relation oid) security defi
 function _dump_target(tables regclass[], schemas text[], label text, options jsonb) returns jsonb stable
 function _end_canceled(job_id bigint) returns void security definer
 function _end_rebuild(system_identifier bigint, forget_missing_at timestamp with time zone) returns TABLE(what text, rows bigint)
+function _enter_life() returns TABLE(ended integer) security definer
 function _expression_problem(expression text) returns text immutable
 function _fail_job(job_id bigint, error jsonb, retry boolean) returns text security definer
 function _family(relation oid) returns TABLE(relation oid, depth integer) stable
@@ -350,6 +351,7 @@ function _is_segment(item jsonb) returns boolean immutable
 function _is_synchronous(application_name text) returns boolean security definer stable
 function _knows_segment(system_identifier bigint, timeline integer, start_lsn pg_lsn, sha256 bytea) returns boolean security definer stable
 function _knows_timeline(system_identifier bigint, timeline integer, history text) returns boolean security definer stable
+function _life() returns text security definer stable
 function _lock_running(job_id bigint) returns backup._job
 function _lsn_distance(upper_lsn pg_lsn, lower_lsn pg_lsn) returns double precision immutable
 function _masks() returns TABLE(relation oid, column_name text, expression text, set_by_superuser boolean) security definer stable
@@ -419,6 +421,7 @@ grant execute on backup._column_path(text) to backup_operator
 grant execute on backup._covers_wal(bigint,integer,pg_lsn,pg_lsn) to backup_worker
 grant execute on backup._dump_selection(jsonb) to backup_worker
 grant execute on backup._end_canceled(bigint) to backup_worker
+grant execute on backup._enter_life() to backup_worker
 grant execute on backup._expression_problem(text) to backup_operator
 grant execute on backup._fail_job(bigint,jsonb,boolean) to backup_worker
 grant execute on backup._finish_base(bigint,jsonb) to backup_worker

@@ -112,13 +112,15 @@ describe('the recovery settings', () => {
     inclusive: false,
     timeline: 3,
     action: 'pause',
+    restored: '20261122T100000Z-3fa9 at 2026-11-22T12:00:00.000Z',
   }
 
   test('keep other settings and replace earlier ones of recovery', () => {
-    const previous = `# a comment\nwork_mem = '4MB'\nrecovery_target_time = 'x'\n Restore_Command='old'\nport=5433\n`
+    const previous = `# a comment\nwork_mem = '4MB'\nrecovery_target_time = 'x'\n Restore_Command='old'\nport=5433\npostbox.restored = 'earlier'\n`
     const text = recoveryConfiguration(previous, settings)
     expect(text.startsWith("# a comment\nwork_mem = '4MB'\nport=5433\n")).toBe(true)
     expect(text).not.toContain('old')
+    expect(text).not.toContain('earlier')
     expect(text).toContain(`restore_command = 'say ''it'' \\\\ with\\na line'\n`)
   })
 
