@@ -204,24 +204,21 @@ create or replace function backup._forget_missing(
 as $$
 declare
     before timestamptz := listed_at - interval '1 hour';
-    removed bigint;
+    stored jsonb;
 begin
-    removed := backup._forget_folders(_forget_missing.system_identifier,
-        coalesce((select array_agg(b.backup_id) from backup._base_backup b
-            where b.system_identifier = _forget_missing.system_identifier and b.recorded_at < before
-              and not exists (select from pg_temp.rebuilt_item i
-                              where i.kind = 'base' and i.item ->> 'id' = b.backup_id)), '{}'),
-        coalesce((select array_agg(d.dump_id) from backup._dump d
-            where d.system_identifier = _forget_missing.system_identifier and d.finished_at < before
-              and not exists (select from pg_temp.rebuilt_item i
-                              where i.kind = 'dump' and i.item ->> 'id' = d.dump_id)), '{}'));
-    create temporary table missing_wal on commit drop as
-        select w.timeline, w.start_lsn, w.start_lsn + w.segment_bytes::numeric as end_lsn
-        from backup._wal_segment w
-        where w.system_identifier = _forget_missing.system_identifier and w.stored_at < before
-          and not exists (select from pg_temp.rebuilt_segment s
-                          where s.timeline = w.timeline and s.start_lsn = w.start_lsn);
-    return removed + backup._forget_wal(_forget_missing.system_identifier);
+    -- Whoever wrote it: what is there is there.
+    select coalesce(jsonb_agg(jsonb_build_object('timeline', m.timeline, 'from_lsn', lower(r.lsns),
+                                                 'to_lsn', upper(r.lsns))), '[]')
+    into stored
+    from (
+        select s.timeline, range_agg(backup.lsn_range(s.start_lsn, s.start_lsn + s.segment_bytes::numeric)) as lsns
+        from pg_temp.rebuilt_segment s group by s.timeline
+    ) m
+    cross join unnest(m.lsns) r (lsns);
+    return backup._forget_folders(_forget_missing.system_identifier,
+               array(select i.item ->> 'id' from pg_temp.rebuilt_item i where i.kind = 'base'),
+               array(select i.item ->> 'id' from pg_temp.rebuilt_item i where i.kind = 'dump'), before)
+           + backup._forget_wal(_forget_missing.system_identifier, stored, before, 'the bucket no longer has it');
 end
 $$;
 

@@ -53,7 +53,7 @@ grant execute on function
     backup._written_by(bigint, integer, pg_lsn), backup._finish_segment(pg_lsn),
     backup._previous_mark(bigint, integer, pg_lsn, integer), backup._segment_key(bigint, integer, pg_lsn),
     backup._record_gap(bigint, integer, pg_lsn, text, boolean), backup._wal_holes(bigint, integer, pg_lsn),
-    backup._finish_base(bigint, jsonb), backup._record_drill(jsonb), backup._previous_manifest(bigint),
+    backup._finish_base(bigint, jsonb), backup._record_drill(jsonb), backup._record_kept(jsonb), backup._previous_manifest(bigint),
     backup._dump_selection(jsonb), backup._matching(text[]), backup._masks(), backup._finish_dump(bigint, jsonb),
     backup._previous_dump(bigint),
     backup._grant()

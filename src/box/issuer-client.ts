@@ -15,7 +15,7 @@ export interface GrantRequest {
 
 /** An issuer that says nothing for so long is taken to be away. */
 const TIMEOUT_MS = 10_000
-const MAX_ANSWER_BYTES = 256 * 1024
+const MAX_ANSWER_BYTES = 1024 * 1024
 
 const IssuerAnswer = z.object({ grant: z.unknown(), known: z.unknown().optional() })
 

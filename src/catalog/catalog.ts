@@ -2,11 +2,12 @@ import { sql } from 'slonik'
 import { z } from 'zod'
 import { Grant } from '../box/grant.js'
 import type { DrillResult } from '../box/drill-result.js'
+import type { KeptArchive } from '../box/kept-archive.js'
 import { PostboxError } from '../errors.js'
 import type { Secret } from '../secret.js'
 import type { Lsn } from '../wal/lsn.js'
 import type { Segment } from '../wal/segment.js'
-import { recordDrill } from './drills.js'
+import { recordDrill, recordKept } from './drills.js'
 import * as gaps from './gaps.js'
 import * as jobs from './jobs.js'
 import { CatalogPool, json } from './pool.js'
@@ -110,6 +111,10 @@ export class Catalog {
   /** See drills.ts. */
   recordDrill(drill: DrillResult): Promise<boolean> {
     return recordDrill(this.#pool, drill)
+  }
+
+  recordKept(kept: KeptArchive): Promise<number> {
+    return recordKept(this.#pool, kept)
   }
 
   claimJob(): Promise<jobs.ClaimedJob | null> {

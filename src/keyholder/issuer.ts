@@ -4,7 +4,7 @@ import { asPostboxError, PostboxError } from '../errors.js'
 import type { Logger } from '../log.js'
 import { Secret } from '../secret.js'
 import { openArchive } from './archive.js'
-import { KnownDrills } from './drill/known-drills.js'
+import { KnownNews } from './known-news.js'
 import type { KnownServers } from './known-servers.js'
 import { defaultMaxPartBytes, signGrant } from './sign.js'
 import { ownerOf } from './token.js'
@@ -21,14 +21,14 @@ export interface IssuerOptions {
 /**
  * The HTTP service that signs grants.
  *
- * `POST /v1/grants` with `Authorization: Bearer <token>`: 200 `{ grant, known: { drill? } }`, 401 for a wrong token, 503 while it
+ * `POST /v1/grants` with `Authorization: Bearer <token>`: 200 `{ grant, known: { drill?, kept? } }`, 401 for a wrong token, 503 while it
  * cannot sign. `GET /health`: 200 `{ ok: true }` after it has signed a policy and thrown it away.
  *
  * Neither needs a body. The caller listens and closes.
  */
 export function createIssuer(options: IssuerOptions): FastifyInstance {
   const { tls, log } = options
-  const drills = new KnownDrills(openArchive(options.s3, options.bucket, { patienceMs: 0 }), log)
+  const news = new KnownNews(openArchive(options.s3, options.bucket, { patienceMs: 0 }), log)
   const app = fastify({
     https: tls ? { ...tls, minVersion: 'TLSv1.2' } : null,
     bodyLimit: 1024,
@@ -51,8 +51,8 @@ export function createIssuer(options: IssuerOptions): FastifyInstance {
   })
   app.post('/v1/grants', async (request, reply) => {
     const grant = await issue(options, request.headers.authorization, request.ip)
-    const drill = await drills.newest(grant.server)
-    return reply.header('cache-control', 'no-store').send({ grant, known: drill ? { drill } : {} })
+    const known = await news.of(grant.server)
+    return reply.header('cache-control', 'no-store').send({ grant, known })
   })
 
   app.setNotFoundHandler((_request, reply) => {

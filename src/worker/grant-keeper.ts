@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import { z } from 'zod'
 import { DrillResult } from '../box/drill-result.js'
+import { KeptArchive } from '../box/kept-archive.js'
 import type { Grant } from '../box/grant.js'
 import { checkGrant } from '../box/grant-check.js'
 import { requestGrant } from '../box/issuer-client.js'
@@ -10,7 +11,7 @@ import { asPostboxError, PostboxError } from '../errors.js'
 import type { Secret } from '../secret.js'
 import { Backoff } from './backoff.js'
 
-const News = z.object({ drill: DrillResult.nullish() })
+const News = z.object({ drill: DrillResult.nullish().catch(null), kept: z.array(KeptArchive).nullish().catch(null) })
 
 /** An issuer may be away for as long as a grant lasts; asking every hour keeps most of that in hand. */
 const REFRESH_EVERY_MS = 3_600_000
@@ -28,6 +29,8 @@ export interface GrantKeeperOptions {
 /** Keeps the grant in use: from the issuer every hour, or what backup.install_grant() kept. */
 export class GrantKeeper {
   #grant: Grant | null = null
+  /** by system identifier: when what is stored was listed, as far as the catalog has heard of it */
+  readonly #heard = new Map<string, string>()
 
   constructor(readonly options: GrantKeeperOptions) {}
 
@@ -91,9 +94,15 @@ export class GrantKeeper {
   /** What the keyholder knows. Not understood is not heard: it may be newer than we are. */
   async #hear(news: unknown): Promise<void> {
     const { catalog, log } = this.options
-    const drill = News.safeParse(news).data?.drill
+    const { drill, kept } = News.safeParse(news).data ?? {}
     if (drill && (await catalog.recordDrill(drill)))
       log.info({ backupId: drill.backup_id, ok: drill.ok }, 'heard of a drill')
+    for (const one of kept ?? []) {
+      if (one.server !== this.#grant?.server || this.#heard.get(one.system_identifier) === one.listed_at) continue
+      const rows = await catalog.recordKept(one)
+      if (rows > 0) log.info({ rows, listedAt: one.listed_at }, 'heard of what was pruned: it is not offered any more')
+      this.#heard.set(one.system_identifier, one.listed_at)
+    }
   }
 
   #use(grant: Grant): void {

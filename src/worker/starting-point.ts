@@ -110,7 +110,7 @@ async function firstHole(
   for (const hole of await catalog.walHoles(systemIdentifier, timeline, slotStart)) {
     const wanted = hole.timeline === timeline && hole.from >= keeper.goneBefore
     if (wanted && (await hasWal(source.url, timeline, hole.from))) return hole.from
-    const reason = 'it was never stored, and the server no longer had it'
+    const reason = 'it is not stored, and the server no longer had it'
     await recordGap(keeper, systemIdentifier, { ...hole, reason, runningBeginsAfter: !keeper.slotWasReady })
   }
   return null

@@ -172,7 +172,7 @@ test('WAL that was never stored, before some that was, is found by its missing r
   await watch.baseAfterGap()
   expect(heard.filter((payload) => payload === 'gap')).toHaveLength(1)
   expect(await watch.firstGap()).toMatchObject({
-    reason: 'it was never stored, and the server no longer had it',
+    reason: 'it is not stored, and the server no longer had it',
     found_at: expect.any(Date) as Date,
   })
   expect(await checkOf(watch.server, 'wal_gap')).toMatchObject({ state: 'ok' })

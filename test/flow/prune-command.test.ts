@@ -1,11 +1,13 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { parseSegmentKey } from '../../src/box/key-names.js'
 import type { PruneReport } from '../../src/keyholder/prune/prune-report.js'
 import { BackedUpServer } from '../sandbox/backed-up-server.js'
 import { postbox, postboxOk } from '../sandbox/command.js'
 import { Restores } from '../sandbox/restored.js'
 import { scratchDir } from '../sandbox/postgres.js'
+import { TestIssuer } from '../sandbox/test-issuer.js'
 
 let backedUp: BackedUpServer
 let restores: Restores
@@ -65,6 +67,32 @@ describe('postbox prune', () => {
     )
     const earlier = await restores.recover(['--backup', oldest!.id, '--target', 'immediate'])
     expect(await earlier.query('select count(*)::int n from t')).toEqual([{ n: 2000 }])
+  })
+
+  test('is heard of by the worker, whose catalog offers no longer what is gone', async () => {
+    const { postgres, bucket } = backedUp
+    const [first] = await postgres.query<{ at: string }>('select min(stopped_at)::text as at from backup.base_backups')
+    const canRestore = async () => {
+      const [row] = await postgres.query<{ can: boolean }>('select backup.can_restore_to($1) can', [first!.at])
+      return row!.can
+    }
+    expect(await canRestore()).toBe(true)
+    const issuer = await TestIssuer.start(backedUp)
+    try {
+      await backedUp.startWorker(issuer.workerEnv).says('heard of what was pruned')
+    } finally {
+      await issuer.close()
+    }
+    expect(await canRestore()).toBe(false)
+    const labels = 'select label from backup.base_backups order by 1'
+    expect(await postgres.query(labels)).toEqual([{ label: 'number 2' }, { label: 'number 3' }])
+    expect(await postgres.query('select backup_id from backup.recovery_windows')).toHaveLength(2)
+    const objects = await postgres.query<{ key: string }>(`select key from backup.objects where kind <> 'restore_note'`)
+    const known = new Set(objects.map(({ key }) => key))
+    expect([...known].filter((key) => !bucket.current(key)?.bytes)).toEqual([])
+    expect(bucket.keys().filter((key) => parseSegmentKey(key) && !known.has(key))).toEqual([])
+    expect(await postgres.query('select * from backup.wal_gaps')).toEqual([])
+    await backedUp.worker.stop()
   })
 
   test('asks for a retention', async () => {

@@ -50,6 +50,8 @@ const calls: [call: string, who: Person[]][] = [
   [`select backup._wal_holes(0, 0, '0/0')`, ['worker']],
   [`select backup._finish_base(0, '{}')`, ['worker']],
   [`select backup._record_drill('{}')`, ['worker']],
+  [`select backup._record_kept('{}')`, ['worker']],
+  ['select * from backup._enter_life()', ['worker']],
   ['select backup._previous_manifest(0)', ['worker']],
   [`select backup._finish_dump(0, '{}')`, ['worker']],
   ['select backup._previous_dump(0)', ['worker']],

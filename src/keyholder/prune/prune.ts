@@ -12,6 +12,7 @@ import { closePlan } from './prune-plan.js'
 import { DeletionCount, reportDecision, reportStretches, type LifeReport, type PruneReport } from './prune-report.js'
 import type { Retention } from './retention-schema.js'
 import { uidOf } from './stored-folder.js'
+import { storeKept } from './stored-kept.js'
 import { walDeletions } from './wal-deletions.js'
 import { WalNeeds } from './wal-needs.js'
 
@@ -163,6 +164,7 @@ class LifePrune {
           retained: [],
         })
       }
+      await storeKept(archive, life.home, this.#needs.segmentBytes)
     }
     return {
       system_identifier: life.home.systemIdentifier,
