@@ -335,9 +335,9 @@ function _family(relation oid) returns TABLE(relation oid, depth integer) stable
 function _finish_base(job_id bigint, description jsonb) returns void security definer
 function _finish_dump(job_id bigint, description jsonb) returns void security definer
 function _finish_segment(lsn pg_lsn) returns boolean security definer
-function _forget_folders(system_identifier bigint, backup_ids text[], dump_ids text[]) returns bigint
+function _forget_folders(system_identifier bigint, backup_ids text[], dump_ids text[], before timestamp with time zone) returns bigint
 function _forget_missing(system_identifier bigint, listed_at timestamp with time zone) returns bigint
-function _forget_wal(system_identifier bigint) returns bigint
+function _forget_wal(system_identifier bigint, stored jsonb, before timestamp with time zone, reason text) returns bigint
 function _from_hex(hex text) returns bytea immutable
 function _grant() returns jsonb security definer stable
 function _grant_in_use() returns bigint security definer stable
@@ -372,6 +372,7 @@ function _rebuild_job(kind text, label text, started_at timestamp with time zone
 function _rebuild_wal(system_identifier bigint) returns bigint
 function _record_drill(drill jsonb) returns boolean security definer
 function _record_gap(system_identifier bigint, timeline integer, to_lsn pg_lsn, reason text, running_begins_after boolean) returns pg_lsn security definer
+function _record_kept(kept jsonb) returns bigint security definer
 function _record_object(job_id bigint, kind text, key text, bytes bigint, raw_bytes bigint, sha256 bytea) returns void security definer
 function _record_segments(system_identifier bigint, segments jsonb) returns text security definer
 function _record_timeline(system_identifier bigint, timeline integer, history text, key text) returns void security definer
@@ -441,6 +442,7 @@ grant execute on backup._previous_mark(bigint,integer,pg_lsn,integer) to backup_
 grant execute on backup._queue_dump(regclass[],text[],text,jsonb) to backup_operator
 grant execute on backup._record_drill(jsonb) to backup_worker
 grant execute on backup._record_gap(bigint,integer,pg_lsn,text,boolean) to backup_worker
+grant execute on backup._record_kept(jsonb) to backup_worker
 grant execute on backup._record_object(bigint,text,text,bigint,bigint,bytea) to backup_worker
 grant execute on backup._record_segments(bigint,jsonb) to backup_worker
 grant execute on backup._record_timeline(bigint,integer,text,text) to backup_worker
