@@ -17,8 +17,6 @@ begin
                 _begin_rebuild.system_identifier),
             hint = 'They are of another life of the server: name this one with --system, if anything is stored of it.';
     end if;
-    -- In turn with whoever records segments; and whoever reads the rows of a rebuild sees all of it.
-    perform pg_advisory_xact_lock(x'77706f7374626f78'::bigint);
     create temporary table rebuilt_item (kind text not null, item jsonb not null) on commit drop;
     -- taken: false for what is there and must not count, such as the other server's after a split brain.
     create temporary table rebuilt_segment (
@@ -237,6 +235,8 @@ as $$
 declare
     conflicts bigint;
 begin
+    -- In turn with whoever records segments, who did not have to wait while the bucket was listed.
+    perform pg_advisory_xact_lock(x'77706f7374626f78'::bigint);
     return query values ('WAL segments', backup._rebuild_wal(system_identifier));
     return query select f.what, f.added from backup._rebuild_folders(system_identifier) f where f.added > 0;
     perform backup._record_drill(i.item) from pg_temp.rebuilt_item i where i.kind = 'drill';

@@ -102,7 +102,19 @@ test('a server that was restored to a time is another life under the same name, 
   const verified = await postboxOk(['verify', '--server', 'db1', '--json'], backedUp.keyholderEnv)
   expect(JSON.parse(verified)).toMatchObject({ ok: true, servers: [{ problems: [] }] })
   expect(await written(await restores.recover(['--target-timeline', '1']))).toEqual([1, 2, 3])
-  expect(await written(await restores.recover(['--backup', backupId]))).toEqual([1, 4, 5, 6])
+  const third = await restores.recover(['--backup', backupId])
+  expect(await written(third)).toEqual([1, 4, 5, 6])
+
+  // Once more, and this time its catalog is completed before the worker starts.
+  await backedUp.worker.stop()
+  backedUp.postgres = backedUp.source = third
+  expect((await rebuild(third.url())).stderr).toBe('')
+  await backedUp.resume()
+  await write(7, 1)
+  await backedUp.backUp('third')
+  const ofAll = ['new: 2', 'new: 3', 'newer: 2', 'newer: 3', 'old, later: 1', 'old: 1', 'old: 2', 'old: 3', 'third: 3']
+  expect(await windows()).toEqual(ofAll)
+  expect(await third.query('select * from backup.wal_gaps')).toEqual([])
 
   // A new server under the name has nothing of either, and gets nothing of them.
   const reinstalled = await BackedUpServer.start({ beside: backedUp, initdb: ['--wal-segsize=1'] })

@@ -68,7 +68,7 @@ test('a Retry-After of the issuer is passed on', async () => {
 })
 
 test('an answer that is far too long is cut off', async () => {
-  reply(200, JSON.stringify({ grant: 'x'.repeat(1_000_000) }))
+  reply(200, JSON.stringify({ grant: 'x'.repeat(2_000_000) }))
   await expect(requestGrant({ url, token, signal: never })).rejects.toMatchObject({ code: 'issuer_unavailable' })
 })
 

@@ -31,6 +31,16 @@ describe.each(postgresVersions)('what is known of WAL on Postgres %i', (version)
     })
   })
 
+  test('a segment of which a rebuild knew the first six bytes of the hash is the one that begins with them', async () => {
+    await record(catalog, 5, [{ number: 8 }])
+    await catalog.rows('update backup._wal_segment set sha256 = substring(sha256, 1, 6) where system_identifier = 5')
+    expect(await catalog.value(knows, asked(5, { number: 8 }), 'walt')).toBe(true)
+    expect(await record(catalog, 5, [{ number: 8 }])).toBeNull()
+    const other = await catalog.error(knows, asked(5, { number: 8, content: 'other' }), 'walt')
+    expect(other).toMatchObject({ code: 'PB021' })
+    await expect(record(catalog, 5, [{ number: 8, content: 'other' }])).rejects.toMatchObject({ code: 'PB021' })
+  })
+
   test.each([null, Buffer.alloc(31)])('a hash that is none is refused: %j', async (sha256) => {
     expect(await catalog.error(knows, [1, 1, '0/0', sha256], 'walt')).toMatchObject({ code: 'PB001' })
   })
