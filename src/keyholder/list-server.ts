@@ -119,10 +119,11 @@ function summarise(backup: StoredBackup): Summary {
 function addBrokenChain(found: readonly (Summary | BrokenBackup)[], pruned: ReadonlySet<string>): void {
   const committed = found.filter((one) => one.state === 'committed')
   const known = new Set(committed.map((one) => one.sha256))
-  for (const [index, { previous, row }] of committed.slice(0, -1).entries()) {
+  for (const { previous, row } of committed.slice(0, -1)) {
     if (previous !== null && (known.has(previous) || pruned.has(previous.slice(0, 12)))) continue
-    // A server that was restored from its first backup has forgotten all before, and begins on a timeline of its own.
-    const older = committed.slice(index + 1)
+    // A server that was restored from its first backup has forgotten all before, and begins on a timeline of its own. By
+    // time, as ids of one second have no order.
+    const older = committed.filter((one) => one.row.started_at! < row.started_at!)
     if (previous === null && older.every(({ place }) => place.timeline < row.timeline!)) continue
     row.problems.push('the manifest before it is not the one that it names: it was removed or changed')
   }
