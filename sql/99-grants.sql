@@ -8,7 +8,7 @@ grant usage on schema backup to backup_operator, backup_monitor, backup_worker;
 
 -- Views, for all three.
 grant select on
-    backup.jobs, backup.base_backups, backup.dumps, backup.masks, backup.drills, backup.objects,
+    backup.jobs, backup.schedules, backup.base_backups, backup.dumps, backup.masks, backup.drills, backup.objects,
     backup.wal_coverage, backup.wal_gaps, backup.recovery_windows,
     backup.grants, backup.settings, backup.status, backup.checks
 to backup_operator, backup_monitor, backup_worker;
@@ -30,11 +30,13 @@ grant execute on function backup.can_restore_to(timestamptz) to backup_operator,
 grant execute on procedure backup.wait(bigint, interval) to backup_operator, backup_monitor;
 grant execute on function
     backup.configure(text, text), backup.start_base(text, text), backup.cancel(bigint),
-    backup.start_dump(regclass[], text[], text, jsonb), backup.mask(text, text)
+    backup.start_dump(regclass[], text[], text, jsonb), backup.mask(text, text),
+    backup.schedule(text, text, text, jsonb, text), backup.unschedule(text)
 to backup_operator;
--- What those two call as their caller.
+-- What some of them call as their caller.
 grant execute on function
     backup._queue_dump(regclass[], text[], text, jsonb), backup._set_mask(text, text),
+    backup._set_schedule(text, text, text, jsonb, text),
     backup._expression_problem(text), backup._try_expression(regclass, text, text),
     backup._column_path(text), backup._column(text[])
 to backup_operator;
@@ -56,5 +58,7 @@ grant execute on function
     backup._finish_base(bigint, jsonb), backup._record_drill(jsonb), backup._previous_manifest(bigint),
     backup._dump_selection(jsonb), backup._matching(text[]), backup._masks(), backup._finish_dump(bigint, jsonb),
     backup._previous_dump(bigint),
+    backup._planned_schedules(), backup._plan_schedule(text, text, text, timestamptz, jsonb),
+    backup._run_schedule(text, timestamptz, timestamptz),
     backup._grant()
 to backup_worker;

@@ -11,6 +11,7 @@ import * as gaps from './gaps.js'
 import * as jobs from './jobs.js'
 import { CatalogPool, json } from './pool.js'
 import { lsnArgument, Nothing, systemIdentifierArgument } from './row-values.js'
+import * as schedules from './schedules.js'
 import { readSettings, type Settings } from './settings.js'
 import { ServerState } from './server-state.js'
 import * as wal from './wal.js'
@@ -100,6 +101,20 @@ export class Catalog {
   /** See drills.ts. */
   recordDrill(drill: DrillResult): Promise<boolean> {
     return recordDrill(this.#pool, drill)
+  }
+
+  plannedSchedules(): Promise<readonly schedules.PlannedSchedule[]> {
+    return schedules.plannedSchedules(this.#pool)
+  }
+
+  /** See schedules.ts: when it is due, or why that is not known. */
+  planSchedule(schedule: schedules.PlannedSchedule, next: Date | PostboxError): Promise<void> {
+    return schedules.planSchedule(this.#pool, schedule, next)
+  }
+
+  /** See schedules.ts: null when it is not due then, or another session was first. */
+  runSchedule(name: string, due: Date, following: Date): Promise<schedules.ScheduledRun | null> {
+    return schedules.runSchedule(this.#pool, name, due, following)
   }
 
   claimJob(): Promise<jobs.ClaimedJob | null> {

@@ -14,6 +14,7 @@ import { JobRunner } from './job-runner.js'
 import { openBox } from './open-box.js'
 import { PositionWatch } from './position-watch.js'
 import type { Source } from './source.js'
+import { ScheduleKeeper } from './schedule-keeper.js'
 import type { HeldSegments } from './segment-recorder.js'
 import { SynchronousWatch } from './synchronous-watch.js'
 import { WalKeeper } from './wal-keeper.js'
@@ -60,6 +61,7 @@ export class Term {
   readonly #runner: JobRunner
   readonly #archive: ArchiveSocket
   readonly #launcher: JobLauncher
+  readonly #schedules: ScheduleKeeper
   #settings: Settings
 
   private constructor(
@@ -98,6 +100,7 @@ export class Term {
       log,
     })
     this.#launcher = new JobLauncher({ wal: this.#wal, refreshGrant: refresh, grant })
+    this.#schedules = new ScheduleKeeper(catalog, log)
     this.#runner = new JobRunner({ catalog, log, runJob: (job, signal) => this.#runJob(job, signal) })
   }
 
@@ -126,13 +129,14 @@ export class Term {
   notice(payload: string): void {
     if (payload === 'job') this.#runner.wake()
     else if (payload === 'cancel') this.#launcher.tell({ kind: 'check_canceled' })
+    else if (payload === 'schedule') this.#schedules.wake()
     else if (payload === 'setting') this.#orEnd(this.#readSettings())
     else if (payload === 'grant') this.#orEnd(this.#grants.load())
   }
 
   /** Runs until `signal` is aborted or one part fails, which ends the others. */
   async run(signal: AbortSignal): Promise<void> {
-    const all = [this.#grants, this.#wal, this.#runner, this.#watch, this.#position, this.#archive]
+    const all = [this.#grants, this.#wal, this.#runner, this.#watch, this.#position, this.#archive, this.#schedules]
     const parts = all.map((part) => part.run(signal))
     for (const part of parts) this.#orEnd(part)
     await Promise.allSettled(parts)

@@ -6,6 +6,7 @@ type Person = keyof typeof people
 
 const views = [
   'jobs',
+  'schedules',
   'base_backups',
   'dumps',
   'masks',
@@ -26,6 +27,8 @@ const calls: [call: string, who: Person[]][] = [
   [`select backup.start_base('x', 'slow')`, ['operator']],
   [`select backup.start_dump(options => '[]')`, ['operator']],
   [`select backup.mask('x', null)`, ['operator']],
+  [`select backup.schedule('x', '', 'base')`, ['operator']],
+  [`select backup.unschedule('x')`, ['operator']],
   ['select backup.cancel(0)', ['operator']],
   ['call backup.wait(0)', ['operator', 'monitor']],
   ['select backup.can_restore_to(now())', ['operator', 'monitor']],
@@ -59,6 +62,7 @@ const calls: [call: string, who: Person[]][] = [
   // What start_dump() and mask() do as their caller.
   [`select backup._queue_dump(null, null, null, '[]')`, ['operator']],
   [`select backup._set_mask('x', null)`, ['operator']],
+  [`select backup._set_schedule('x', '', 'base', '{}', 'UTC')`, ['operator']],
   [`select backup._try_expression('pg_class', ')', 'text')`, ['operator']],
   [`select backup._expression_problem('')`, ['operator']],
   [`select backup._column_path('')`, ['operator']],
@@ -66,6 +70,9 @@ const calls: [call: string, who: Person[]][] = [
   ['select backup._report_source(null)', ['worker']],
   [`select backup._written_by(0, 1, '1/0')`, ['worker']],
   [`select backup._finish_segment('0/1000000')`, ['worker']],
+  ['select * from backup._planned_schedules()', ['worker']],
+  [`select backup._plan_schedule('x', '', '', null, null)`, ['worker']],
+  [`select backup._run_schedule('x', now(), now())`, ['worker']],
   ['select backup._grant()', ['worker']],
   // Parts of the others, for nobody to call.
   [`select backup._lock_running(0)`, []],
@@ -75,6 +82,8 @@ const calls: [call: string, who: Person[]][] = [
   [`select * from backup._missing_before(0, 0, '0/0')`, []],
   [`select backup._dump_target(null, null, null, '{}')`, []],
   [`select backup._is_filtered(0, 0)`, []],
+  [`select backup._queue_base(null, null, 'x')`, []],
+  [`select backup._scheduled_target('base', null)`, []],
   [`select backup._start_base_after_gap(0, '0/0', '', true)`, []],
 ]
 
