@@ -22,7 +22,8 @@ grant execute on function
     backup._rows_slot(text), backup._wal_position(), backup._at_risk(),
     backup.lsn_range(pg_lsn, pg_lsn), backup.lsn_multirange(backup.lsn_range),
     backup._check_worker(), backup._check_grants(), backup._check_backups(), backup._check_drills(),
-    backup._check_wal_delay(), backup._check_slot()
+    backup._check_wal_delay(), backup._check_slot(), backup._check_wal_backlog(), backup._check_schedules(),
+    backup._check_machine()
 to backup_operator, backup_monitor, backup_worker;
 
 -- Verbs.
@@ -44,7 +45,8 @@ grant execute on function backup.install_grant(jsonb) to backup_operator, backup
 
 -- The worker's own.
 grant execute on function
-    backup._start_worker(text), backup._report_problem(text, jsonb), backup._report_source(text),
+    backup._start_worker(text), backup._note_checks(), backup._report_facts(jsonb), backup._wal_directory(),
+    backup._webhook(), backup._report_problem(text, jsonb), backup._report_source(text),
     backup._report_at_risk(pg_lsn, timestamptz),
     backup._claim_job(), backup._report_progress(bigint, text, bigint, bigint, jsonb), backup._is_cancel_requested(bigint),
     backup._fail_job(bigint, jsonb, boolean), backup._end_canceled(bigint),

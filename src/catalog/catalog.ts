@@ -6,12 +6,13 @@ import { PostboxError } from '../errors.js'
 import type { Secret } from '../secret.js'
 import type { Lsn } from '../wal/lsn.js'
 import type { Segment } from '../wal/segment.js'
+import { Checks } from './checks.js'
 import { recordDrill } from './drills.js'
 import * as gaps from './gaps.js'
 import * as jobs from './jobs.js'
 import { CatalogPool, json } from './pool.js'
 import { lsnArgument, Nothing, systemIdentifierArgument } from './row-values.js'
-import * as schedules from './schedules.js'
+import { Schedules } from './schedules.js'
 import { readSettings, type Settings } from './settings.js'
 import { ServerState } from './server-state.js'
 import * as wal from './wal.js'
@@ -20,7 +21,7 @@ export type { BaseJob, ClaimedJob, DumpJob, FinishedBase, Progress, StoredObject
 export type { SegmentRow, WalEnd, WalIdentity } from './wal.js'
 
 /** The parts of the worker that can be in trouble. */
-export type Component = 'box' | 'issuer' | 'wal' | 'archive' | 'database'
+export type Component = 'box' | 'issuer' | 'wal' | 'archive' | 'database' | 'webhook'
 
 /** Checks that the database can be reached and holds a catalog. The caller closes. */
 export async function openCatalog(databaseUrl: Secret): Promise<Catalog> {
@@ -43,10 +44,14 @@ export class Catalog {
   readonly #pool: CatalogPool
   /** what the server that holds it says of itself */
   readonly server: ServerState
+  readonly checks: Checks
+  readonly schedules: Schedules
 
   constructor(pool: CatalogPool) {
     this.#pool = pool
     this.server = new ServerState(pool)
+    this.checks = new Checks(pool)
+    this.schedules = new Schedules(pool)
   }
 
   settings(): Promise<Settings> {
@@ -101,20 +106,6 @@ export class Catalog {
   /** See drills.ts. */
   recordDrill(drill: DrillResult): Promise<boolean> {
     return recordDrill(this.#pool, drill)
-  }
-
-  plannedSchedules(): Promise<readonly schedules.PlannedSchedule[]> {
-    return schedules.plannedSchedules(this.#pool)
-  }
-
-  /** See schedules.ts: when it is due, or why that is not known. */
-  planSchedule(schedule: schedules.PlannedSchedule, next: Date | PostboxError): Promise<void> {
-    return schedules.planSchedule(this.#pool, schedule, next)
-  }
-
-  /** See schedules.ts: null when it is not due then, or another session was first. */
-  runSchedule(name: string, due: Date, following: Date): Promise<schedules.ScheduledRun | null> {
-    return schedules.runSchedule(this.#pool, name, due, following)
   }
 
   claimJob(): Promise<jobs.ClaimedJob | null> {

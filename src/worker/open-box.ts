@@ -16,12 +16,14 @@ export interface OpenBoxOptions {
   ca: string | undefined
   /** where trouble is shown */
   catalog: Catalog
+  /** how far the box's clock is ahead */
+  onClock?: (skewMs: number) => void
 }
 
 /** The box as the worker uses it: tries again, with a newer grant where that may help, and says what troubles it. */
 export function openBox(options: OpenBoxOptions): Box & AsyncDisposable {
-  const { grant, refresh, connections, throttle, ca, catalog } = options
-  const http = createHttpBox({ grant, connections, throttle, ...(ca === undefined ? {} : { ca }) })
+  const { grant, refresh, connections, throttle, ca, catalog, onClock } = options
+  const http = createHttpBox({ grant, connections, throttle, onClock, ...(ca === undefined ? {} : { ca }) })
   const box = retrying(reporting(refreshing(http, refresh), catalog))
   return { ...box, [Symbol.asyncDispose]: () => http.close() }
 }

@@ -32,7 +32,7 @@ export class ScheduleKeeper {
   async run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       const waits = [LOOK_EVERY_MS]
-      for (const schedule of await this.catalog.plannedSchedules()) waits.push(await this.#turn(schedule))
+      for (const schedule of await this.catalog.schedules.planned()) waits.push(await this.#turn(schedule))
       this.onTurn()
       await this.#wakeup.wait(Math.max(Math.min(...waits), SOONEST_MS), signal)
     }
@@ -44,18 +44,18 @@ export class ScheduleKeeper {
     try {
       if (!due) {
         const next = nextRun(schedule, after)
-        await this.catalog.planSchedule(schedule, next)
+        await this.catalog.schedules.plan(schedule, next)
         return next.getTime() - now.getTime()
       }
       if (due > now) return due.getTime() - now.getTime()
       const following = nextRun(schedule, now)
-      const outcome = await this.catalog.runSchedule(name, due, following)
+      const outcome = await this.catalog.schedules.run(name, due, following)
       if (outcome) this.log.info({ schedule: name, due: due.toISOString(), next: following.toISOString() }, outcome)
       return following.getTime() - now.getTime()
     } catch (thrown) {
       const error = asPostboxError(thrown)
       if (error.code !== 'bad_argument') throw thrown
-      if (!due) await this.catalog.planSchedule(schedule, error)
+      if (!due) await this.catalog.schedules.plan(schedule, error)
       this.log.error({ schedule: name, code: error.code, hint: error.hint }, error.message)
       return LOOK_EVERY_MS
     }

@@ -8,6 +8,8 @@ import type { Secret } from '../secret.js'
 import type { WalAge } from '../source/wal-age.js'
 import { version } from '../version.js'
 import { ArchiveSocket } from './archive-socket.js'
+import { CheckWatch } from './check-watch.js'
+import { ClockWatch } from './clock-watch.js'
 import { GrantKeeper } from './grant-keeper.js'
 import { JobLauncher } from './job-launcher.js'
 import { JobRunner } from './job-runner.js'
@@ -18,6 +20,7 @@ import { ScheduleKeeper } from './schedule-keeper.js'
 import type { HeldSegments } from './segment-recorder.js'
 import { SynchronousWatch } from './synchronous-watch.js'
 import { WalKeeper } from './wal-keeper.js'
+import { Webhook } from './webhook.js'
 
 export interface WorkerOptions {
   /** of several, that of the primary is used; see find-primary.ts */
@@ -62,6 +65,8 @@ export class Term {
   readonly #archive: ArchiveSocket
   readonly #launcher: JobLauncher
   readonly #schedules: ScheduleKeeper
+  readonly #checks: CheckWatch
+  readonly #webhook: Webhook
   #settings: Settings
 
   private constructor(
@@ -83,7 +88,11 @@ export class Term {
     const grant = () => this.#grants.current()
     const refresh = (signal: AbortSignal) => this.#grants.refresh(signal)
     const throttle = this.#walThrottle()
-    this.#box = openBox({ grant, refresh, connections: WAL_CONNECTIONS, throttle, ca, catalog })
+    const clock = new ClockWatch()
+    const onClock = (skewMs: number) => {
+      clock.sawBox(skewMs)
+    }
+    this.#box = openBox({ grant, refresh, connections: WAL_CONNECTIONS, throttle, ca, catalog, onClock })
     const synchronous = () => this.#watch.synchronous
     const server = () => grant().server
     const box = this.#box
@@ -101,6 +110,15 @@ export class Term {
     })
     this.#launcher = new JobLauncher({ wal: this.#wal, refreshGrant: refresh, grant })
     this.#schedules = new ScheduleKeeper(catalog, log)
+    this.#webhook = new Webhook(catalog, ca, log)
+    this.#checks = new CheckWatch({
+      catalog,
+      clock,
+      log,
+      onChange: (checks) => {
+        this.#webhook.send(checks)
+      },
+    })
     this.#runner = new JobRunner({ catalog, log, runJob: (job, signal) => this.#runJob(job, signal) })
   }
 
@@ -136,7 +154,8 @@ export class Term {
 
   /** Runs until `signal` is aborted or one part fails, which ends the others. */
   async run(signal: AbortSignal): Promise<void> {
-    const all = [this.#grants, this.#wal, this.#runner, this.#watch, this.#position, this.#archive, this.#schedules]
+    const upkeep = [this.#schedules, this.#checks, this.#webhook]
+    const all = [this.#grants, this.#wal, this.#runner, this.#watch, this.#position, this.#archive, ...upkeep]
     const parts = all.map((part) => part.run(signal))
     for (const part of parts) this.#orEnd(part)
     await Promise.allSettled(parts)

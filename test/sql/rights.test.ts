@@ -35,6 +35,10 @@ const calls: [call: string, who: Person[]][] = [
   ['select backup._start_worker(null)', ['worker']],
   [`select backup._report_problem('x', null)`, ['worker']],
   [`select backup._report_at_risk(null, null)`, ['worker']],
+  ['select * from backup._note_checks()', ['worker']],
+  [`select backup._report_facts('[]')`, ['worker']],
+  ['select backup._wal_directory()', ['worker']],
+  ['select * from backup._webhook()', ['worker']],
   ['select * from backup._claim_job()', ['worker']],
   [`select backup._report_progress(0, 'x', 0, 0)`, ['worker']],
   ['select backup._is_cancel_requested(0)', ['worker']],
@@ -111,7 +115,7 @@ describe.each(postgresVersions)('rights on Postgres %i', (version) => {
     )
     const listed = calls.map(([call]) => /backup\.(\w+)/.exec(call)![1]!)
     const forViews =
-      /^(_setting_list|_setting_value|_worker_(lock_key|session|alive|report)|_grant_in_use|_segment_name|_rows_slot|_wal_position|_at_risk|lsn_range|lsn_multirange|_check_(worker|grants|backups|drills|wal_delay|slot))$/
+      /^(_setting_list|_setting_value|_worker_(lock_key|session|alive|report)|_grant_in_use|_segment_name|_rows_slot|_wal_position|_at_risk|lsn_range|lsn_multirange|_check_(worker|grants|backups|drills|wal_delay|wal_backlog|slot|schedules|machine))$/
     for (const { proname } of rows)
       expect(listed.includes(proname) || forViews.test(proname) ? 'known' : proname).toBe('known')
   })

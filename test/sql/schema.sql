@@ -18,6 +18,10 @@ table _base_backup.manifest_key text not null
 table _base_backup.manifest_sha256 bytea not null
 table _base_backup.postgres_version_num integer not null
 table _base_backup.recorded_at timestamp with time zone not null default now()
+table _check_state.name text not null
+table _check_state.state text not null
+table _check_state.message text not null
+table _check_state.since timestamp with time zone not null default now()
 table _drill.drill_id bigint not null generated always as identity
 table _drill.server text not null
 table _drill.system_identifier bigint not null
@@ -138,6 +142,7 @@ table _worker.problems jsonb not null default '{}'::jsonb
 table _worker.at_risk_from pg_lsn
 table _worker.at_risk_since timestamp with time zone
 table _worker.standby text
+table _worker.facts jsonb not null default '{}'::jsonb
 view base_backups.backup_id text
 view base_backups.job_id bigint
 view base_backups.label text
@@ -156,6 +161,7 @@ view checks.name text
 view checks.state text
 view checks.message text
 view checks.hint text
+view checks.since timestamp with time zone
 view drills.drill_id bigint
 view drills.server text
 view drills.backup_id text
@@ -288,6 +294,8 @@ constraint base_backup_lsn_order on backup._base_backup: CHECK ((start_lsn <= st
 constraint base_backup_manifest_sha256_whole on backup._base_backup: CHECK ((octet_length(manifest_sha256) = 32))
 constraint base_backup_once_per_job on backup._base_backup: UNIQUE (job_id)
 constraint base_backup_pk on backup._base_backup: PRIMARY KEY (backup_id)
+constraint check_state_known on backup._check_state: CHECK ((state = ANY (ARRAY['ok'::text, 'warn'::text, 'crit'::text])))
+constraint check_state_pk on backup._check_state: PRIMARY KEY (name)
 constraint drill_once on backup._drill: UNIQUE (system_identifier, backup_id, finished_at)
 constraint drill_pk on backup._drill: PRIMARY KEY (drill_id)
 constraint dump_job_fk on backup._dump: FOREIGN KEY (job_id) REFERENCES backup._job(job_id)
@@ -332,6 +340,7 @@ constraint worker_one_row on backup._worker: CHECK (only_row)
 constraint worker_pk on backup._worker: PRIMARY KEY (only_row)
 
 index CREATE INDEX base_backup_newest_idx ON backup._base_backup USING btree (stopped_at)
+index CREATE INDEX job_failed_idx ON backup._job USING btree (job_id) WHERE (state = 'failed'::backup.job_state)
 index CREATE INDEX job_open_idx ON backup._job USING btree (job_id) WHERE (state = ANY (ARRAY['queued'::backup.job_state, 'running'::backup.job_state]))
 index CREATE INDEX job_schedule_idx ON backup._job USING btree (schedule, job_id) WHERE (schedule IS NOT NULL)
 index CREATE INDEX object_job_idx ON backup._object USING btree (job_id)
@@ -348,13 +357,17 @@ function _check_grant(content jsonb, wanted_server text) returns void stable
 function _check_grant_shape(content jsonb) returns void stable
 function _check_grants() returns TABLE(name text, state text, message text, hint text) security definer stable
 function _check_interval(setting text, value text) returns text stable
+function _check_machine() returns TABLE(name text, state text, message text, hint text) security definer stable
 function _check_name(setting text, value text, rule text, hint text) returns text immutable
 function _check_number(setting text, value text, lowest bigint, highest bigint, sized boolean) returns text stable
 function _check_policy(content jsonb, policy jsonb) returns void stable
+function _check_schedules() returns TABLE(name text, state text, message text, hint text) security definer stable
+function _check_secret(setting text, value text, rule text, hint text) returns text immutable
 function _check_segments(system_identifier bigint, segments jsonb) returns void stable
 function _check_setting(setting text, value text) returns text stable
 function _check_slot() returns TABLE(name text, state text, message text, hint text) security definer stable
 function _check_switch(setting text, value text) returns text immutable
+function _check_wal_backlog() returns TABLE(name text, state text, message text, hint text) security definer stable
 function _check_wal_delay() returns TABLE(name text, state text, message text, hint text) security definer stable
 function _check_worker() returns TABLE(name text, state text, message text, hint text) security definer stable
 function _checked_target(tables regclass[], schemas text[], label text, options jsonb) returns jsonb stable
@@ -397,6 +410,7 @@ function _matching(patterns text[]) returns TABLE(relation oid) security definer
 function _merge_range(system_identifier bigint, timeline integer, fresh backup.lsn_range, last_commit_at timestamp with time zone) returns void
 function _missing_before(system_identifier bigint, timeline integer, lsn pg_lsn) returns TABLE(on_timeline integer, from_lsn pg_lsn, to_lsn pg_lsn) stable
 function _named_table(name text) returns regclass stable
+function _note_checks() returns TABLE(name text, state text, message text, hint text, since timestamp with time zone, was text, changed boolean) security definer
 function _option_problem(options jsonb) returns text immutable
 function _pattern_regex(pattern text) returns text immutable
 function _plan_schedule(name text, cron text, time_zone text, next_run_at timestamp with time zone, problem jsonb) returns void security definer
@@ -415,6 +429,7 @@ function _record_segments(system_identifier bigint, segments jsonb) returns text
 function _record_timeline(system_identifier bigint, timeline integer, history text, key text) returns void security definer
 function _refuse_grant(reason text, server text, sqlstate_code text DEFAULT 'PB003'::text) returns void
 function _report_at_risk(from_lsn pg_lsn, since timestamp with time zone) returns void security definer
+function _report_facts(facts jsonb) returns void security definer
 function _report_problem(component text, problem jsonb) returns void security definer
 function _report_progress(job_id bigint, phase text, bytes_done bigint, bytes_total bigint, tables jsonb DEFAULT NULL::jsonb) returns void security definer
 function _report_source(standby text) returns void security definer
@@ -431,9 +446,11 @@ function _shown_position() returns TABLE(timeline integer, durable_lsn pg_lsn, w
 function _start_base_after_gap(system_identifier bigint, lsn pg_lsn, reason text, running_begins_after boolean) returns void
 function _start_worker(version text) returns integer security definer
 function _try_expression(relation regclass, expression text, type_name text) returns boolean
+function _wal_directory() returns text security definer stable
 function _wal_holes(system_identifier bigint, timeline integer, before_lsn pg_lsn) returns TABLE(on_timeline integer, from_lsn pg_lsn, to_lsn pg_lsn) security definer stable
 function _wal_position() returns TABLE(current_lsn pg_lsn, slot_exists boolean, streaming boolean, slot_state text, safe_wal_size bigint, durable_lsn pg_lsn, kept_bytes bigint, streaming_since timestamp with time zone, idle_since timestamp with time zone, waits_since timestamp with time zone, standby text) security definer stable
 function _wal_written_at(lsn pg_lsn, current_lsn pg_lsn) returns timestamp with time zone stable
+function _webhook() returns TABLE(url text, secret text, server text) security definer stable
 function _worker_alive() returns boolean stable
 function _worker_lock_key() returns bigint immutable
 function _worker_report() returns TABLE(version text, started_at timestamp with time zone, problems jsonb, problem jsonb) security definer stable
@@ -454,7 +471,10 @@ grant execute on backup._at_risk() to backup_monitor, backup_operator, backup_wo
 grant execute on backup._check_backups() to backup_monitor, backup_operator, backup_worker
 grant execute on backup._check_drills() to backup_monitor, backup_operator, backup_worker
 grant execute on backup._check_grants() to backup_monitor, backup_operator, backup_worker
+grant execute on backup._check_machine() to backup_monitor, backup_operator, backup_worker
+grant execute on backup._check_schedules() to backup_monitor, backup_operator, backup_worker
 grant execute on backup._check_slot() to backup_monitor, backup_operator, backup_worker
+grant execute on backup._check_wal_backlog() to backup_monitor, backup_operator, backup_worker
 grant execute on backup._check_wal_delay() to backup_monitor, backup_operator, backup_worker
 grant execute on backup._check_worker() to backup_monitor, backup_operator, backup_worker
 grant execute on backup._claim_job() to backup_worker
@@ -476,6 +496,7 @@ grant execute on backup._knows_segment(bigint,integer,pg_lsn,bytea) to backup_wo
 grant execute on backup._knows_timeline(bigint,integer,text) to backup_worker
 grant execute on backup._masks() to backup_worker
 grant execute on backup._matching(text[]) to backup_worker
+grant execute on backup._note_checks() to backup_worker
 grant execute on backup._plan_schedule(text,text,text,timestamp with time zone,j to backup_worker
 grant execute on backup._planned_schedules() to backup_worker
 grant execute on backup._previous_dump(bigint) to backup_worker
@@ -488,6 +509,7 @@ grant execute on backup._record_object(bigint,text,text,bigint,bigint,bytea) to 
 grant execute on backup._record_segments(bigint,jsonb) to backup_worker
 grant execute on backup._record_timeline(bigint,integer,text,text) to backup_worker
 grant execute on backup._report_at_risk(pg_lsn,timestamp with time zone) to backup_worker
+grant execute on backup._report_facts(jsonb) to backup_worker
 grant execute on backup._report_problem(text,jsonb) to backup_worker
 grant execute on backup._report_progress(bigint,text,bigint,bigint,jsonb) to backup_worker
 grant execute on backup._report_source(text) to backup_worker
@@ -501,8 +523,10 @@ grant execute on backup._setting_list() to backup_monitor, backup_operator, back
 grant execute on backup._setting_value(text) to backup_monitor, backup_operator, backup_worker
 grant execute on backup._start_worker(text) to backup_worker
 grant execute on backup._try_expression(regclass,text,text) to backup_operator
+grant execute on backup._wal_directory() to backup_worker
 grant execute on backup._wal_holes(bigint,integer,pg_lsn) to backup_worker
 grant execute on backup._wal_position() to backup_monitor, backup_operator, backup_worker
+grant execute on backup._webhook() to backup_worker
 grant execute on backup._worker_alive() to backup_monitor, backup_operator, backup_worker
 grant execute on backup._worker_lock_key() to backup_monitor, backup_operator, backup_worker
 grant execute on backup._worker_report() to backup_monitor, backup_operator, backup_worker
