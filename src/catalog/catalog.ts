@@ -8,6 +8,7 @@ import type { Lsn } from '../wal/lsn.js'
 import type { Segment } from '../wal/segment.js'
 import { Checks } from './checks.js'
 import { recordDrill } from './drills.js'
+import { readFigures, type CatalogFigures } from './figures.js'
 import * as gaps from './gaps.js'
 import * as jobs from './jobs.js'
 import { CatalogPool, json } from './pool.js'
@@ -52,6 +53,10 @@ export class Catalog {
     this.server = new ServerState(pool)
     this.checks = new Checks(pool)
     this.schedules = new Schedules(pool)
+  }
+
+  figures(): Promise<CatalogFigures> {
+    return readFigures(this.#pool)
   }
 
   settings(): Promise<Settings> {

@@ -1,4 +1,5 @@
 import type { Logger } from 'pino'
+import { addCounts } from '../box/post-counts.js'
 import type { Throttle } from '../box/throttle.js'
 import type { Catalog, ClaimedJob } from '../catalog/catalog.js'
 import type { Settings } from '../catalog/settings.js'
@@ -21,6 +22,7 @@ import type { HeldSegments } from './segment-recorder.js'
 import { SynchronousWatch } from './synchronous-watch.js'
 import { WalKeeper } from './wal-keeper.js'
 import { Webhook } from './webhook.js'
+import type { WorkerState } from './worker-state.js'
 
 export interface WorkerOptions {
   /** of several, that of the primary is used; see find-primary.ts */
@@ -35,6 +37,8 @@ export interface WorkerOptions {
   /** where archive-wal finds us; null for the usual place */
   socket: string | null
   log: Logger
+  /** what is shown of the worker */
+  state: WorkerState
 }
 
 /** The servers of one term: all that is asked or told in it goes to these. */
@@ -76,7 +80,7 @@ export class Term {
     { age, held }: WalMemory,
     readonly ending: AbortController,
   ) {
-    const { issuer, ca, threads, log } = options
+    const { issuer, ca, threads, log, state } = options
     const { catalog, session, source } = servers
     this.#settings = settings
     const live = () => this.#settings
@@ -92,7 +96,16 @@ export class Term {
     const onClock = (skewMs: number) => {
       clock.sawBox(skewMs)
     }
-    this.#box = openBox({ grant, refresh, connections: WAL_CONNECTIONS, throttle, ca, catalog, onClock })
+    this.#box = openBox({
+      grant,
+      refresh,
+      connections: WAL_CONNECTIONS,
+      throttle,
+      ca,
+      catalog,
+      onClock,
+      counts: state.counts,
+    })
     const synchronous = () => this.#watch.synchronous
     const server = () => grant().server
     const box = this.#box
@@ -108,8 +121,17 @@ export class Term {
       path: options.socket,
       log,
     })
-    this.#launcher = new JobLauncher({ wal: this.#wal, refreshGrant: refresh, grant })
-    this.#schedules = new ScheduleKeeper(catalog, log)
+    this.#launcher = new JobLauncher({
+      wal: this.#wal,
+      refreshGrant: refresh,
+      grant,
+      onCounts: (counts) => {
+        addCounts(state.counts, counts)
+      },
+    })
+    this.#schedules = new ScheduleKeeper(catalog, log, () => {
+      state.turned('schedules')
+    })
     this.#webhook = new Webhook(catalog, ca, log)
     this.#checks = new CheckWatch({
       catalog,
@@ -117,6 +139,9 @@ export class Term {
       log,
       onChange: (checks) => {
         this.#webhook.send(checks)
+      },
+      onLook: (checks) => {
+        state.looked(checks)
       },
     })
     this.#runner = new JobRunner({ catalog, log, runJob: (job, signal) => this.#runJob(job, signal) })
@@ -154,11 +179,18 @@ export class Term {
 
   /** Runs until `signal` is aborted or one part fails, which ends the others. */
   async run(signal: AbortSignal): Promise<void> {
+    const { state } = this.options
+    state.begin({
+      catalog: this.servers.catalog,
+      streaming: () => this.#wal.streaming,
+      grantExpiresAt: () => this.#grants.expiresAt,
+    })
     const upkeep = [this.#schedules, this.#checks, this.#webhook]
     const all = [this.#grants, this.#wal, this.#runner, this.#watch, this.#position, this.#archive, ...upkeep]
     const parts = all.map((part) => part.run(signal))
     for (const part of parts) this.#orEnd(part)
     await Promise.allSettled(parts)
+    state.end()
     await this.#box[Symbol.asyncDispose]()
   }
 
