@@ -29,7 +29,15 @@ as $$
         ('drill_max_age', '31 days', 'interval', 'backup.checks warns when no restore was proved for longer.'),
         ('wal_max_delay', '00:05:00', 'interval',
             'backup.checks is critical when WAL stays unsafe for longer, and warns from half of it.'),
-        ('grant_warn_before', '03:00:00', 'interval', 'backup.checks warns when the last grant ends sooner than this.')
+        ('wal_max_at_risk', '1073741824', 'bytes',
+            'backup.checks is critical when more WAL than this is not stored yet, and warns from half of it.'),
+        ('grant_warn_before', '03:00:00', 'interval', 'backup.checks warns when the last grant ends sooner than this.'),
+        ('clock_max_skew', '00:01:00', 'interval',
+            'backup.checks warns when the clocks of worker, server and box differ by more; S3 refuses 15 minutes.'),
+        ('disk_min_free', '10', 'percent',
+            'backup.checks warns when less of the disk with the WAL is free, where the worker sees it; critical is half of it.'),
+        ('webhook_url', null, 'URL', 'Where the worker posts each change of a check, as JSON. Shown without its path.'),
+        ('webhook_secret', null, 'token', 'Sent there as a bearer token. Never shown.')
 $$;
 
 comment on function backup._setting_list() is 'Every setting with its default, unit and meaning.';
@@ -44,7 +52,11 @@ create or replace function backup._setting_value(
     security definer
     set search_path = pg_catalog, pg_temp
 as $$
-    select coalesce(s.value, l.default_value)
+    select case
+        -- A webhook's address is often its password.
+        when s.setting = 'webhook_url' then regexp_replace(s.value, '^(https?://[^/?#]*).*$', '\1/***')
+        when s.setting = 'webhook_secret' then '***'
+        else coalesce(s.value, l.default_value) end
     from backup._setting_list() l
     left join backup._setting s on s.setting = l.setting
     where l.setting = _setting_value.setting
@@ -143,6 +155,32 @@ $$;
 
 comment on function backup._check_name(text, text, text, text) is 'A name that keeps its rule, or PB001.';
 
+create or replace function backup._check_secret(
+    setting text,
+    value text,
+    -- the whole value must match
+    rule text,
+    hint text
+)
+    returns text
+    language plpgsql
+    immutable
+    set search_path = pg_catalog, pg_temp
+as $$
+begin
+    -- It is not repeated in the message, which goes to logs.
+    if value ~ '[^!-~]' or length(value) not between 1 and 2000 or value !~ rule then
+        raise exception using
+            errcode = 'PB001',
+            message = format('that cannot be the setting %s', setting),
+            hint = _check_secret.hint;
+    end if;
+    return value;
+end
+$$;
+
+comment on function backup._check_secret(text, text, text, text) is 'What is not for everybody''s eyes, or PB001.';
+
 create or replace function backup._check_switch(
     setting text,
     value text
@@ -200,6 +238,12 @@ begin
         when 'drill_max_age' then backup._check_interval(setting, value)
         when 'wal_max_delay' then backup._check_interval(setting, value)
         when 'grant_warn_before' then backup._check_interval(setting, value)
+        when 'wal_max_at_risk' then backup._check_number(setting, value, 1048576, 1000000000000000, true)
+        when 'clock_max_skew' then backup._check_interval(setting, value)
+        when 'disk_min_free' then backup._check_number(setting, value, 1, 90, false)
+        when 'webhook_url' then backup._check_secret(setting, value, '^https?://[^/?#@]+([/?#].*)?$',
+            'Use an address such as https://alerts.example.com/postbox.')
+        when 'webhook_secret' then backup._check_secret(setting, value, '^.+$', 'Use 1 to 2000 printable characters.')
     end;
 end
 $$;

@@ -83,7 +83,7 @@ begin
     values (_start_worker.version, now(), case when risk.since is not null then risk.durable_lsn end, risk.since,
             backup._life())
     on conflict on constraint worker_pk do update
-    set version = excluded.version, started_at = excluded.started_at, problems = '{}',
+    set version = excluded.version, started_at = excluded.started_at, problems = '{}', facts = '{}',
         at_risk_from = excluded.at_risk_from, at_risk_since = excluded.at_risk_since;
     return requeued;
 end
@@ -115,7 +115,7 @@ comment on function backup._report_source(text) is
     'Keep where the worker reads WAL from. Written only when it changes.';
 
 create or replace function backup._report_problem(
-    -- box, issuer, wal, archive or database
+    -- box, issuer, wal, archive, database or webhook
     component text,
     -- {code, message, hint}; null when it works again
     problem jsonb
@@ -128,11 +128,11 @@ as $$
 declare
     known jsonb;
 begin
-    if component is null or component not in ('box', 'issuer', 'wal', 'archive', 'database') then
+    if component is null or component not in ('box', 'issuer', 'wal', 'archive', 'database', 'webhook') then
         raise exception using
             errcode = 'PB001',
             message = format('no part of the worker is called %s', coalesce(quote_literal(component), 'null')),
-            hint = 'Use box, issuer, wal, archive or database.';
+            hint = 'Use box, issuer, wal, archive, database or webhook.';
     end if;
     if problem is not null then
         perform backup._check_error(problem);

@@ -1,17 +1,12 @@
-create or replace function backup.start_base(
-    -- free text shown in backup.base_backups
-    label text default null,
-    -- 'fast' begins at once with an immediate checkpoint; 'spread' waits for one that is spread out
-    checkpoint text default 'fast'
+create or replace function backup._check_base(
+    label text,
+    checkpoint text
 )
-    -- id of the queued job; follow it in backup.jobs
-    returns bigint
+    returns void
     language plpgsql
-    security definer
+    immutable
     set search_path = pg_catalog, pg_temp
 as $$
-declare
-    queued bigint;
 begin
     if checkpoint is null or checkpoint not in ('fast', 'spread') then
         raise exception using
@@ -26,13 +21,49 @@ begin
             message = 'the label is too long or holds control characters',
             hint = 'Use one line of at most 200 characters.';
     end if;
+end
+$$;
 
-    insert into backup._job (kind, target)
-    values ('base', jsonb_build_object('label', nullif(label, ''), 'checkpoint', checkpoint))
+comment on function backup._check_base(text, text) is 'Check the arguments of a base backup: PB001 when they cannot be used.';
+
+create or replace function backup._queue_base(
+    label text,
+    checkpoint text,
+    -- the schedule that asks for it; null: somebody does
+    schedule text
+)
+    -- id of the queued job
+    returns bigint
+    language plpgsql
+    set search_path = pg_catalog, pg_temp
+as $$
+declare
+    queued bigint;
+begin
+    perform backup._check_base(label, checkpoint);
+    insert into backup._job (kind, target, schedule)
+    values ('base', jsonb_build_object('label', nullif(label, ''), 'checkpoint', checkpoint), _queue_base.schedule)
     returning _job.job_id into queued;
     perform pg_notify('postbox', 'job');
     return queued;
 end
+$$;
+
+comment on function backup._queue_base(text, text, text) is 'Check what a base backup is asked for with, and queue it.';
+
+create or replace function backup.start_base(
+    -- free text shown in backup.base_backups
+    label text default null,
+    -- 'fast' begins at once with an immediate checkpoint; 'spread' waits for one that is spread out
+    checkpoint text default 'fast'
+)
+    -- id of the queued job; follow it in backup.jobs
+    returns bigint
+    language sql
+    security definer
+    set search_path = pg_catalog, pg_temp
+as $$
+    select backup._queue_base(label, checkpoint, null)
 $$;
 
 comment on function backup.start_base(text, text) is 'Queue a base backup and return its job id.';

@@ -35,6 +35,41 @@ $$;
 comment on function backup.start_dump(regclass[], text[], text, jsonb) is
     'Queue a logical dump of this database and return its job id.';
 
+create or replace function backup._checked_target(
+    tables regclass[],
+    schemas text[],
+    label text,
+    -- as of backup.start_dump(), which tries the conditions
+    options jsonb
+)
+    -- what the job is to hold, as backup._dump_target() has it; PB001 when it cannot be dumped
+    returns jsonb
+    language plpgsql
+    stable
+    set search_path = pg_catalog, pg_temp
+as $$
+declare
+    target jsonb;
+    -- Each looks only at what the one before it has let pass.
+    problem text := coalesce(backup._option_problem(options), backup._choice_problem(tables, schemas, label, options));
+begin
+    if problem is null then
+        target := backup._dump_target(tables, schemas, label, options);
+        problem := backup._access_problem(target);
+    end if;
+    if problem is not null then
+        raise exception using
+            errcode = 'PB001', message = problem,
+            hint = 'Name tables or schemas of this database that the worker may read; the options are '
+                'jobs, only, exclude, exclude_data, where, masked and row_security.';
+    end if;
+    return target;
+end
+$$;
+
+comment on function backup._checked_target(regclass[], text[], text, jsonb) is
+    'What a dump is to hold, after every check that needs no rows.';
+
 create or replace function backup._queue_dump(
     tables regclass[],
     schemas text[],
@@ -50,22 +85,9 @@ create or replace function backup._queue_dump(
 as $$
 declare
     queued bigint;
-    target jsonb;
-    -- Each looks only at what the one before it has let pass.
-    problem text := coalesce(backup._option_problem(options), backup._choice_problem(tables, schemas, label, options));
 begin
-    if problem is null then
-        target := backup._dump_target(tables, schemas, label, options);
-        problem := backup._access_problem(target);
-    end if;
-    if problem is not null then
-        raise exception using
-            errcode = 'PB001', message = problem,
-            hint = 'Name tables or schemas of this database that the worker may read; the options are '
-                'jobs, only, exclude, exclude_data, where, masked and row_security.';
-    end if;
-
-    insert into backup._job (kind, target) values ('dump', target) returning _job.job_id into queued;
+    insert into backup._job (kind, target)
+    values ('dump', backup._checked_target(tables, schemas, label, options)) returning _job.job_id into queued;
     perform pg_notify('postbox', 'job');
     return queued;
 end

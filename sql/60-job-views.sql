@@ -10,7 +10,8 @@ select p.job_id, p.kind::text as kind,
        p.error ->> 'code' as error_code, p.error ->> 'message' as error_message, p.error ->> 'hint' as error_hint,
        p.created_at, p.started_at, p.ended_at,
        (p.tables ->> 'done')::integer as tables_done, (p.tables ->> 'total')::integer as tables_total,
-       case when p.state = 'running' then p.tables -> 'copying' end as copying
+       case when p.state = 'running' then p.tables -> 'copying' end as copying,
+       p.schedule
 from (
     select j.*,
            round(j.bytes_done
@@ -41,6 +42,7 @@ comment on column backup.jobs.tables_done is 'Tables of a dump whose rows are co
 comment on column backup.jobs.tables_total is 'Tables of a dump whose rows are to be copied; null before it copies.';
 comment on column backup.jobs.copying is
     'Tables of a dump on their way: [{table, bytes_done, bytes_total}, ...]; bytes_total is the size on the server.';
+comment on column backup.jobs.schedule is 'The schedule that queued it; null: somebody did.';
 
 create or replace view backup.base_backups as
 select b.backup_id, b.job_id, b.label, b.timeline, b.start_lsn, b.stop_lsn, b.started_at, b.stopped_at, b.raw_bytes,

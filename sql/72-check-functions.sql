@@ -48,7 +48,7 @@ create or replace function backup._check_grants()
     language plpgsql
     stable
     security definer
-    rows 3
+    rows 4
     set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -84,7 +84,7 @@ begin
     return next;
 
     -- While the grant lasts nothing is lost by an issuer that is away.
-    foreach component in array array['box', 'issuer'] loop
+    foreach component in array array['box', 'issuer', 'webhook'] loop
         name := component;
         state := case when problems -> component is null then 'ok' when component = 'box' then 'crit' else 'warn' end;
         message := coalesce(problems -> component ->> 'message', 'no trouble was reported');
@@ -95,7 +95,7 @@ end
 $$;
 
 comment on function backup._check_grants() is
-    'Checks: a grant lasts, the box takes what is posted, the issuer answers.';
+    'Checks: a grant lasts, the box takes what is posted, issuer and webhook answer.';
 
 create or replace function backup._check_backups()
     returns table (name text, state text, message text, hint text)
@@ -114,6 +114,7 @@ declare
         where b.system_identifier = coalesce(system, b.system_identifier));
     max_age interval := backup._setting_value('base_max_age')::interval;
     job backup._job;
+    failed record;
 begin
     name := 'base_age';
     state := case
@@ -125,20 +126,47 @@ begin
     return next;
 
     name := 'last_job';
-    select j.* into job from backup._job j
-    where j.state in ('done', 'failed') order by j.job_id desc limit 1;
-    state := case job.state when 'failed' then 'crit' else 'ok' end;
-    message := case job.state
-        when 'failed' then format('job %s failed: %s', job.job_id, job.error ->> 'message')
-        when 'done' then format('job %s was done at %s', job.job_id, job.ended_at)
-        else 'no job has ended yet' end;
-    hint := case job.state when 'failed' then job.error ->> 'hint' end;
+    -- A base backup that is done says nothing of a dump that failed, nor one schedule of another.
+    select count(*) as failures, max(f.job_id) as job_id,
+           string_agg(format('job %s%s failed%s: %s', f.job_id, ' of the schedule ' || f.schedule,
+               case when f.times > 1 then format(', as %s before it', f.times - 1) end, f.error ->> 'message'),
+               '; ' order by f.job_id desc) as message,
+           (array_agg(f.error ->> 'hint' order by f.job_id desc))[1] as hint
+    into failed
+    from (
+        select distinct on (j.kind, j.schedule) j.job_id, j.schedule, j.error,
+               count(*) over (partition by j.kind, j.schedule) as times
+        from (
+            select k.kind, null::text as schedule,
+                   (select d.job_id from backup._job d where d.state = 'done' and d.kind = k.kind
+                    order by d.job_id desc limit 1) as done_id
+            from unnest(enum_range(null::backup.job_kind)) k (kind)
+            union all
+            select c.kind, c.name,
+                   (select d.job_id from backup._job d where d.state = 'done' and d.schedule = c.name
+                    order by d.job_id desc limit 1)
+            from backup._schedule c
+        ) g
+        join backup._job j on j.state = 'failed' and j.kind = g.kind and j.schedule is not distinct from g.schedule
+            and j.job_id > coalesce(g.done_id, 0)
+        order by j.kind, j.schedule, j.job_id desc
+    ) f;
+    state := case when failed.failures > 0 then 'crit' else 'ok' end;
+    if failed.failures > 0 then
+        message := failed.message;
+        hint := failed.hint;
+    else
+        select j.* into job from backup._job j where j.state = 'done' order by j.job_id desc limit 1;
+        message := case when job.job_id is null then 'no job has ended yet'
+            else format('job %s was done at %s', job.job_id, job.ended_at) end;
+        hint := null;
+    end if;
     return next;
 end
 $$;
 
 comment on function backup._check_backups() is
-    'Checks: the newest base backup is young enough and the last job was done.';
+    'Checks: the newest base backup is young enough, and of each kind and schedule the last job was done.';
 
 create or replace function backup._check_drills()
     returns table (name text, state text, message text, hint text)

@@ -146,22 +146,3 @@ end
 $$;
 
 comment on function backup._check_slot() is 'Checks: the slot is there and read from, and has room.';
-
-create or replace view backup.checks as
-select c.name, c.state, c.message, c.hint from backup._check_worker() c
-union all
-select c.name, c.state, c.message, c.hint from backup._check_grants() c
-union all
-select c.name, c.state, c.message, c.hint from backup._check_wal_delay() c
-union all
-select c.name, c.state, c.message, c.hint from backup._check_backups() c
-union all
-select c.name, c.state, c.message, c.hint from backup._check_drills() c
-union all
-select c.name, c.state, c.message, c.hint from backup._check_slot() c;
-
-comment on view backup.checks is 'One row per check. Alert on every state but ok.';
-comment on column backup.checks.name is 'What is checked; stable.';
-comment on column backup.checks.state is 'ok, warn or crit.';
-comment on column backup.checks.message is 'What was found.';
-comment on column backup.checks.hint is 'What to do about it; null when all is well.';

@@ -8,7 +8,7 @@ grant usage on schema backup to backup_operator, backup_monitor, backup_worker;
 
 -- Views, for all three.
 grant select on
-    backup.jobs, backup.base_backups, backup.dumps, backup.masks, backup.drills, backup.objects,
+    backup.jobs, backup.schedules, backup.base_backups, backup.dumps, backup.masks, backup.drills, backup.objects,
     backup.wal_coverage, backup.wal_gaps, backup.recovery_windows,
     backup.grants, backup.settings, backup.status, backup.checks
 to backup_operator, backup_monitor, backup_worker;
@@ -22,7 +22,8 @@ grant execute on function
     backup._rows_slot(text), backup._wal_position(), backup._at_risk(),
     backup.lsn_range(pg_lsn, pg_lsn), backup.lsn_multirange(backup.lsn_range),
     backup._check_worker(), backup._check_grants(), backup._check_backups(), backup._check_drills(),
-    backup._check_wal_delay(), backup._check_slot()
+    backup._check_wal_delay(), backup._check_slot(), backup._check_wal_backlog(), backup._check_schedules(),
+    backup._check_machine()
 to backup_operator, backup_monitor, backup_worker;
 
 -- Verbs.
@@ -30,11 +31,13 @@ grant execute on function backup.can_restore_to(timestamptz) to backup_operator,
 grant execute on procedure backup.wait(bigint, interval) to backup_operator, backup_monitor;
 grant execute on function
     backup.configure(text, text), backup.start_base(text, text), backup.cancel(bigint),
-    backup.start_dump(regclass[], text[], text, jsonb), backup.mask(text, text)
+    backup.start_dump(regclass[], text[], text, jsonb), backup.mask(text, text),
+    backup.schedule(text, text, text, jsonb, text), backup.unschedule(text)
 to backup_operator;
--- What those two call as their caller.
+-- What some of them call as their caller.
 grant execute on function
     backup._queue_dump(regclass[], text[], text, jsonb), backup._set_mask(text, text),
+    backup._set_schedule(text, text, text, jsonb, text),
     backup._expression_problem(text), backup._try_expression(regclass, text, text),
     backup._column_path(text), backup._column(text[])
 to backup_operator;
@@ -42,7 +45,8 @@ grant execute on function backup.install_grant(jsonb) to backup_operator, backup
 
 -- The worker's own.
 grant execute on function
-    backup._enter_life(), backup._start_worker(text), backup._report_problem(text, jsonb), backup._report_source(text),
+    backup._enter_life(), backup._start_worker(text), backup._note_checks(), backup._report_facts(jsonb),
+    backup._wal_directory(), backup._webhook(), backup._report_problem(text, jsonb), backup._report_source(text),
     backup._report_at_risk(pg_lsn, timestamptz),
     backup._claim_job(), backup._report_progress(bigint, text, bigint, bigint, jsonb), backup._is_cancel_requested(bigint),
     backup._fail_job(bigint, jsonb, boolean), backup._end_canceled(bigint),
@@ -56,5 +60,7 @@ grant execute on function
     backup._finish_base(bigint, jsonb), backup._record_drill(jsonb), backup._record_kept(jsonb), backup._previous_manifest(bigint),
     backup._dump_selection(jsonb), backup._matching(text[]), backup._masks(), backup._finish_dump(bigint, jsonb),
     backup._previous_dump(bigint),
+    backup._planned_schedules(), backup._plan_schedule(text, text, text, timestamptz, jsonb),
+    backup._run_schedule(text, timestamptz, timestamptz),
     backup._grant()
 to backup_worker;

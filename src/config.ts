@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { PostboxError } from './errors.js'
+import { parseListenAddress, type ListenAddress } from './observe/listen-address.js'
 import { Secret } from './secret.js'
 import type { variables } from './variables.js'
 
@@ -26,6 +27,8 @@ export interface WorkerConfig {
   threads: number
   /** where archive-wal finds the worker; null for the usual place */
   socket: string | null
+  /** where metrics are served; null: nowhere */
+  listen: ListenAddress | null
 }
 
 /** Where the bucket is. The S3 keys themselves are found by the AWS SDK's usual chain. */
@@ -55,6 +58,7 @@ export function workerConfig(env: Environment = process.env): WorkerConfig {
     logLevel: logLevel(env),
     threads: threads(env),
     socket: socketPath(env),
+    listen: listenAddress(env),
   }
 }
 
@@ -63,6 +67,17 @@ export function socketPath(env: Environment = process.env): string | null {
   const value = optional(env, 'POSTBOX_SOCKET')
   if (value === null || value.startsWith('/')) return value
   throw invalid('POSTBOX_SOCKET', `"${value}" does not begin with /`, '/run/postbox/db1.sock')
+}
+
+function listenAddress(env: Environment): ListenAddress | null {
+  const value = optional(env, 'POSTBOX_LISTEN')
+  if (value === null) return null
+  try {
+    // A port alone is one of this machine.
+    return parseListenAddress(/^\d+$/.test(value) ? `127.0.0.1:${value}` : value)
+  } catch (cause) {
+    throw invalid('POSTBOX_LISTEN', `"${value}" is no address to listen on`, '127.0.0.1:9187, or a port alone', cause)
+  }
 }
 
 /** Whether POSTBOX_DATABASE_URL says anything. */

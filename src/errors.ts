@@ -46,6 +46,7 @@ const retryableByCode = {
   box_damaged: true,
   box_answer_wrong: true,
   part_too_large: false,
+  webhook_failed: true,
   // jobs
   job_canceled: false,
   job_not_running: false,

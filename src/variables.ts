@@ -56,6 +56,12 @@ export const variables = [
     default: '/tmp/postbox-<uid>/<system identifier>.sock',
   },
   {
+    name: 'POSTBOX_LISTEN',
+    side: 'worker',
+    meaning: 'where the worker serves /metrics, /healthz and /readyz, such as 127.0.0.1:9187; without it nowhere',
+    default: null,
+  },
+  {
     name: 'POSTBOX_CA_FILE',
     side: 'both',
     meaning: 'certificates (PEM) to trust for S3 and the issuer, in place of the public ones',

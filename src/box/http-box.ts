@@ -2,6 +2,7 @@ import { Agent, request } from 'undici'
 import { PostboxError } from '../errors.js'
 import { readReceipt, type Answer, type Posted } from './answer.js'
 import type { Box, Part, Receipt } from './box.js'
+import { clockSkewMs } from './clock-skew.js'
 import { formBody, takeWhole } from './form-body.js'
 import type { Grant } from './grant.js'
 import { connectionError } from './connection-error.js'
@@ -19,6 +20,8 @@ export interface HttpBoxOptions {
   throttle?: Throttle
   /** certificates to trust in place of the public ones */
   ca?: string | Buffer
+  /** told by each answer: how far the box's clock is ahead, give or take a second */
+  onClock?: ((skewMs: number) => void) | undefined
 }
 
 export type HttpBox = Box & { close(): Promise<void> }
@@ -47,7 +50,7 @@ export function createHttpBox(options: HttpBoxOptions): HttpBox {
     connect: { timeout: 10_000, ...(options.ca === undefined ? {} : { ca: options.ca }) },
   })
   return {
-    post: async (part, signal) => new Posting(agent, options.throttle ?? null, options.grant(), part, signal).run(),
+    post: async (part, signal) => new Posting(agent, options, options.grant(), part, signal).run(),
     close: () => agent.destroy(),
   }
 }
@@ -58,11 +61,15 @@ class Posting {
 
   constructor(
     readonly agent: Agent,
-    readonly throttle: Throttle | null,
+    readonly options: HttpBoxOptions,
     readonly grant: Grant,
     readonly part: Part,
     readonly signal: AbortSignal,
   ) {}
+
+  get #throttle(): Throttle | null {
+    return this.options.throttle ?? null
+  }
 
   async run(): Promise<Receipt> {
     const { grant, part, signal } = this
@@ -79,10 +86,10 @@ class Posting {
   async #send(url: string): Promise<Answer> {
     const { part, signal } = this
     const form = postForm(this.grant, part)
-    const body = formBody(form, part, this.throttle, signal)
+    const body = formBody(form, part, this.#throttle, signal)
     this.#sentBytes = 0
     try {
-      if (Buffer.isBuffer(body)) await takeWhole(body, this.throttle, part, signal)
+      if (Buffer.isBuffer(body)) await takeWhole(body, this.#throttle, part, signal)
       return await this.#request(url, form.contentType, form.bytes, Buffer.isBuffer(body) ? body : this.#counted(body))
     } catch (thrown) {
       if (signal.aborted) throw signal.reason
@@ -126,7 +133,14 @@ class Posting {
       length += chunk.length
     }
     const whole = Buffer.concat(text).toString('utf8', 0, MAX_ANSWER_BYTES)
-    return { status: response.statusCode, headers: Object.fromEntries(headers) as Answer['headers'], body: whole }
+    const answer = {
+      status: response.statusCode,
+      headers: Object.fromEntries(headers) as Answer['headers'],
+      body: whole,
+    }
+    const skew = this.options.onClock && clockSkewMs(answer, new Date())
+    if (typeof skew === 'number') this.options.onClock?.(skew)
+    return answer
   }
 
   async *#counted(body: AsyncIterable<Buffer>): AsyncIterable<Buffer> {

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import pRetry from 'p-retry'
 import { PostboxError, type ErrorCode } from '../errors.js'
-import type { Box } from './box.js'
+import type { Box, Part } from './box.js'
 
 export interface RetryPolicy {
   /** tries after the first, for what may heal by waiting */
@@ -25,7 +25,7 @@ const RETRIES_BY_CODE: Partial<Record<ErrorCode, number>> = {
  * Posts again, later, what failed but may succeed; a `Retry-After` is waited for. Errors that are not `retryable` pass
  * at once, and so does the signal's reason.
  */
-export function retrying(inner: Box, policy: RetryPolicy = DEFAULT_POLICY): Box {
+export function retrying(inner: Box, policy: RetryPolicy = DEFAULT_POLICY, onRetry?: (part: Part) => void): Box {
   return {
     post: (part, signal) => {
       const failures = new Map<ErrorCode, number>()
@@ -44,6 +44,7 @@ export function retrying(inner: Box, policy: RetryPolicy = DEFAULT_POLICY): Box 
           const more = (error.retryAfterMs ?? 0) - retryDelay
           // When that is cut short the library sees the signal too, and gives its reason.
           if (more > 0) await delay(more, undefined, { signal }).catch(() => undefined)
+          onRetry?.(part)
           return true
         },
       })

@@ -7,11 +7,14 @@ import { PostboxError } from '../errors.js'
 import type { Secret } from '../secret.js'
 import type { Lsn } from '../wal/lsn.js'
 import type { Segment } from '../wal/segment.js'
+import { Checks } from './checks.js'
 import { recordDrill, recordKept } from './drills.js'
+import { readFigures, type CatalogFigures } from './figures.js'
 import * as gaps from './gaps.js'
 import * as jobs from './jobs.js'
 import { CatalogPool, json } from './pool.js'
 import { lsnArgument, Nothing, systemIdentifierArgument } from './row-values.js'
+import { Schedules } from './schedules.js'
 import { readSettings, type Settings } from './settings.js'
 import { ServerState } from './server-state.js'
 import * as wal from './wal.js'
@@ -20,7 +23,7 @@ export type { BaseJob, ClaimedJob, DumpJob, FinishedBase, Progress, StoredObject
 export type { SegmentRow, WalEnd, WalIdentity } from './wal.js'
 
 /** The parts of the worker that can be in trouble. */
-export type Component = 'box' | 'issuer' | 'wal' | 'archive' | 'database'
+export type Component = 'box' | 'issuer' | 'wal' | 'archive' | 'database' | 'webhook'
 
 /** Checks that the database can be reached and holds a catalog. The caller closes. */
 export async function openCatalog(databaseUrl: Secret): Promise<Catalog> {
@@ -43,10 +46,18 @@ export class Catalog {
   readonly #pool: CatalogPool
   /** what the server that holds it says of itself */
   readonly server: ServerState
+  readonly checks: Checks
+  readonly schedules: Schedules
 
   constructor(pool: CatalogPool) {
     this.#pool = pool
     this.server = new ServerState(pool)
+    this.checks = new Checks(pool)
+    this.schedules = new Schedules(pool)
+  }
+
+  figures(): Promise<CatalogFigures> {
+    return readFigures(this.#pool)
   }
 
   settings(): Promise<Settings> {

@@ -12,7 +12,7 @@ export interface SqlFiles {
 }
 
 /** What a DBA has set. pg_dump keeps the rows of no other table: they tell what is stored of this server, not of its copy. */
-const CONFIGURATION = ['_setting', '_mask'] as const
+const CONFIGURATION = ['_setting', '_mask', '_schedule'] as const
 
 /** What `CREATE EXTENSION` and `ALTER EXTENSION` know before they read a script. */
 export function controlFile(version: string): string {

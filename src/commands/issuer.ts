@@ -6,10 +6,12 @@ import type { FastifyInstance } from 'fastify'
 import { stringify } from 'yaml'
 import { checkServerName } from '../box/server-name.js'
 import { issuerConfig } from '../config.js'
-import { PostboxError } from '../errors.js'
-import { createIssuer } from '../keyholder/issuer.js'
+import { asPostboxError, PostboxError } from '../errors.js'
+import { IssuerCounts } from '../keyholder/issuer-counts.js'
+import { createIssuer, proveSigning } from '../keyholder/issuer.js'
 import { openKnownServers } from '../keyholder/known-servers.js'
-import { isLoopback, parseListenAddress, type ListenAddress } from '../keyholder/listen-address.js'
+import { isLoopback, parseListenAddress, type ListenAddress } from '../observe/listen-address.js'
+import { openObserveServer } from '../observe/observe-server.js'
 import { openS3 } from '../keyholder/s3-client.js'
 import { hashToken, newToken } from '../keyholder/token.js'
 import { createLog, type Logger } from '../log.js'
@@ -20,6 +22,7 @@ interface IssuerCommandOptions {
   tlsCert?: string
   tlsKey?: string
   behindProxy?: true
+  metricsListen?: ListenAddress
   newToken?: string
   json?: true
 }
@@ -45,6 +48,12 @@ export function issuerCommand(): Command {
     .option('--tls-cert <file>', 'certificate chain (PEM)')
     .option('--tls-key <file>', "the certificate's private key (PEM)")
     .option('--behind-proxy', 'plain HTTP on any address: a proxy in front does TLS')
+    .addOption(
+      new Option(
+        '--metrics-listen <address>',
+        'where to serve /metrics, /healthz and /readyz (default: nowhere)',
+      ).argParser(parseListenAddress),
+    )
     .option('--new-token <server>', 'print a fresh token for this server, and its lines for keyholder.yaml')
     .option('--json', 'with --new-token: print JSON')
     .addHelpText('after', help)
@@ -77,11 +86,14 @@ async function serve(options: IssuerCommandOptions): Promise<void> {
   checkPrivate(listen, tls !== undefined, options.behindProxy ?? false)
   const servers = await openKnownServers(config.keyholderFile, log)
   const s3 = openS3(config)
-  const app = createIssuer({ s3, bucket: config.bucket, servers, log, tls })
+  const counts = new IssuerCounts()
+  const { bucket } = config
+  const app = createIssuer({ s3, bucket, servers, log, tls, counts })
   const renew = (): void => {
     renewCertificate(app, options, log)
   }
   process.on('SIGHUP', renew)
+  const observed = options.metricsListen && (await observe(options.metricsListen, counts, { s3, bucket }))
   try {
     await listenOn(app, listen)
     log.info({ listen: app.server.address(), tls: tls !== undefined, bucket: config.bucket }, 'issuer ready')
@@ -90,8 +102,27 @@ async function serve(options: IssuerCommandOptions): Promise<void> {
   } finally {
     process.off('SIGHUP', renew)
     await app.close()
+    await observed?.close()
     s3.destroy()
   }
+}
+
+/** Apart from the grants: whoever may ask for one need not see this. */
+function observe(
+  listen: ListenAddress,
+  counts: IssuerCounts,
+  signing: Parameters<typeof proveSigning>[0],
+): Promise<FastifyInstance> {
+  return openObserveServer({
+    listen,
+    readings: counts.readings(),
+    health: () => ({ ok: true, problems: [] }),
+    readiness: () =>
+      proveSigning(signing).then(
+        () => ({ ok: true, problems: [] }),
+        (thrown: unknown) => ({ ok: false, problems: [asPostboxError(thrown).message] }),
+      ),
+  })
 }
 
 function readTls({ tlsCert, tlsKey }: IssuerCommandOptions): { cert: string; key: string } | undefined {

@@ -25,6 +25,14 @@ export const commands: readonly CommandEntry[] = [
     load: async () => (await import('./worker.js')).workerCommand(),
   },
   {
+    name: 'check',
+    description: 'say in one line whether all is well, with exit codes and figures as Nagios takes them',
+    example: 'postbox check',
+    // 1 and 2 are taken.
+    failureExitCode: 3,
+    load: async () => (await import('./check.js')).checkCommand(),
+  },
+  {
     name: 'archive-wal',
     description: "store one WAL file, as Postgres's archive_command",
     example: 'postbox archive-wal pg_wal/000000010000000000000001',

@@ -1,6 +1,7 @@
 import { Command } from 'commander'
 import { workerConfig } from '../config.js'
 import { createLog } from '../log.js'
+import { WorkerState } from '../worker/worker-state.js'
 import { runWorker } from '../worker/worker.js'
 import { readCertificates } from './certificates.js'
 import { interruptSignal } from './interrupt.js'
@@ -17,10 +18,18 @@ select backup.install_grant(…).`
 export function workerCommand(): Command {
   return new Command('worker').addHelpText('after', help).action(async () => {
     const config = workerConfig()
-    const { databaseUrls, sourceUrls, issuer, threads, socket } = config
+    const { databaseUrls, sourceUrls, issuer, threads, socket, listen } = config
     const log = createLog(config.logLevel)
     const ca = readCertificates(config.boxCaFile)
-    await runWorker({ databaseUrls, sourceUrls, issuer, ca, threads, socket, log }, interruptSignal())
+    const state = new WorkerState()
+    // Loaded only where it is wanted: a worker without it needs less memory.
+    const server = listen && (await (await import('../worker/http/worker-server.js')).openWorkerServer(listen, state))
+    if (server) log.info({ listen: server.server.address() }, 'serving metrics')
+    try {
+      await runWorker({ databaseUrls, sourceUrls, issuer, ca, threads, socket, log, state }, interruptSignal())
+    } finally {
+      await server?.close()
+    }
     log.info('the worker has ended')
   })
 }

@@ -4,6 +4,7 @@ import { asPostboxError, PostboxError } from '../errors.js'
 import type { Logger } from '../log.js'
 import { Secret } from '../secret.js'
 import { openArchive } from './archive.js'
+import { IssuerCounts } from './issuer-counts.js'
 import { KnownNews } from './known-news.js'
 import type { KnownServers } from './known-servers.js'
 import { defaultMaxPartBytes, signGrant } from './sign.js'
@@ -16,6 +17,7 @@ export interface IssuerOptions {
   log: Logger
   /** PEM texts; without them it speaks plain HTTP */
   tls?: { cert: string; key: string } | undefined
+  counts?: IssuerCounts
 }
 
 /**
@@ -27,8 +29,9 @@ export interface IssuerOptions {
  * Neither needs a body. The caller listens and closes.
  */
 export function createIssuer(options: IssuerOptions): FastifyInstance {
-  const { tls, log } = options
-  const news = new KnownNews(openArchive(options.s3, options.bucket, { patienceMs: 0 }), log)
+  const { tls, log, counts = new IssuerCounts() } = options
+  const archive = openArchive(options.s3, options.bucket, { patienceMs: 0 })
+  const news = new KnownNews(archive, log)
   const app = fastify({
     https: tls ? { ...tls, minVersion: 'TLSv1.2' } : null,
     bodyLimit: 1024,
@@ -50,8 +53,11 @@ export function createIssuer(options: IssuerOptions): FastifyInstance {
     return { ok: true }
   })
   app.post('/v1/grants', async (request, reply) => {
-    const grant = await issue(options, request.headers.authorization, request.ip)
+    const grant = await issue(options, counts, request.headers.authorization, request.ip)
     const known = await news.of(grant.server)
+    if (known.drill) counts.sawDrill(grant.server, known.drill.finished_at)
+    // For who watches the issuer; the server is not told, and does not wait.
+    void counts.lookForPrune(archive, grant.server)
     return reply.header('cache-control', 'no-store').send({ grant, known })
   })
 
@@ -69,10 +75,16 @@ export function createIssuer(options: IssuerOptions): FastifyInstance {
   return app
 }
 
-async function issue({ s3, bucket, servers, log }: IssuerOptions, authorization: string | undefined, from: string) {
+async function issue(
+  { s3, bucket, servers, log }: IssuerOptions,
+  counts: IssuerCounts,
+  authorization: string | undefined,
+  from: string,
+) {
   const token = bearer(authorization)
   const owner = token && ownerOf(token, await servers.current())
   if (!owner) {
+    counts.refused[token ? 'unknown_token' : 'no_token'] += 1
     log.warn({ from }, token ? 'refused: the token belongs to no server' : 'refused: no token')
     throw new PostboxError(
       'issuer_refused',
@@ -90,7 +102,11 @@ async function issue({ s3, bucket, servers, log }: IssuerOptions, authorization:
     warn: (message) => {
       log.warn({ server }, message)
     },
+  }).catch((thrown: unknown) => {
+    counts.refused.cannot_sign += 1
+    throw thrown
   })
+  counts.countSigned()
   log.info({ server, from, expires_at: grant.expires_at, max_part_bytes: grant.max_part_bytes }, 'grant signed')
   return grant
 }
@@ -100,7 +116,8 @@ function bearer(authorization: string | undefined): Secret | null {
   return match && new Secret(match[1]!)
 }
 
-async function proveSigning({ s3, bucket }: IssuerOptions): Promise<void> {
+/** Signs a policy for nobody, and throws it away. */
+export async function proveSigning({ s3, bucket }: Pick<IssuerOptions, 's3' | 'bucket'>): Promise<void> {
   await signGrant({ s3, bucket, server: 'health', expiresInSeconds: 60, maxPartBytes: defaultMaxPartBytes })
 }
 

@@ -44,6 +44,11 @@ export class GrantKeeper {
     )
   }
 
+  /** When the grant in use ends; null: there is none. */
+  get expiresAt(): Date | null {
+    return this.#grant && new Date(this.#grant.expires_at)
+  }
+
   /** Reads the newest grant of the catalog; keeps the one in use when that is as new. */
   async load(): Promise<void> {
     const kept = await this.options.catalog.currentGrant()

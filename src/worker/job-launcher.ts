@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { extname } from 'node:path'
 import { Worker } from 'node:worker_threads'
+import type { PostCounts } from '../box/post-counts.js'
 import type { Grant } from '../box/grant.js'
 import { asPostboxError, PostboxError } from '../errors.js'
 import type { WalPosition } from './base-backup-job.js'
@@ -13,6 +14,8 @@ export interface JobLauncherOptions {
   /** gets a newer grant; resolves to whether there is one */
   refreshGrant: (signal: AbortSignal) => Promise<boolean>
   grant: () => Grant
+  /** what the job has posted since the last time */
+  onCounts: (counts: PostCounts) => void
 }
 
 /** A thread that does not end by itself after this is ended. */
@@ -52,6 +55,7 @@ export class JobLauncher {
     const ending = Promise.withResolvers<undefined>()
     thread.on('message', (message: FromJob) => {
       if (message.kind === 'ask') void this.#answer(thread, message.id, message.question, signal)
+      else if (message.kind === 'counts') this.options.onCounts(message.counts)
       else if (message.error) ending.reject(unplain(message.error))
       else ending.resolve(undefined)
     })

@@ -1,5 +1,6 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import type { Grant } from '../box/grant.js'
+import { takeCounts, type PostCounts } from '../box/post-counts.js'
 import { createThrottle } from '../box/throttle.js'
 import { openCatalog } from '../catalog/catalog.js'
 import { asPostboxError } from '../errors.js'
@@ -28,6 +29,9 @@ const waiting = new Map<number, PromiseWithResolvers<boolean>>()
 let grant: Grant = data.grant
 let progress: JobProgress | null = null
 let questions = 0
+const counts: PostCounts = new Map()
+/** A scrape comes every few seconds at most. */
+const COUNTS_EVERY_MS = 2000
 
 port.on('message', (message: ToJob) => {
   switch (message.kind) {
@@ -82,7 +86,9 @@ async function run(): Promise<void> {
     throttle,
     ca: data.ca,
     catalog,
+    counts,
   })
+  const telling = setInterval(tellCounts, COUNTS_EVERY_MS)
   const wal = {
     slotReady: async (during: AbortSignal) => void (await ask({ what: 'slot_ready' }, during)),
     stored: async (timeline: number, lsn: bigint, during: AbortSignal) =>
@@ -99,8 +105,17 @@ async function run(): Promise<void> {
     if (job.kind === 'base') await runBaseBackup(job, { ...context, source, wal }, progress, signals)
     else await runDump(job, { ...context, databaseUrl }, progress, signals)
   } finally {
+    clearInterval(telling)
     await progress.stop()
+    tellCounts()
   }
+}
+
+function tellCounts(): void {
+  const taken = takeCounts(counts)
+  if (!taken) return
+  const message: FromJob = { kind: 'counts', counts: taken }
+  port.postMessage(message)
 }
 
 const ended: FromJob = await run().then(

@@ -1,5 +1,6 @@
-import type { Box } from '../box/box.js'
+import type { Box, Part } from '../box/box.js'
 import type { Grant } from '../box/grant.js'
+import { counting, countsOf, keyKind, type PostCounts } from '../box/post-counts.js'
 import { createHttpBox } from '../box/http-box.js'
 import { refreshing } from '../box/refreshing.js'
 import { retrying } from '../box/retrying.js'
@@ -16,13 +17,20 @@ export interface OpenBoxOptions {
   ca: string | undefined
   /** where trouble is shown */
   catalog: Catalog
+  /** how far the box's clock is ahead */
+  onClock?: (skewMs: number) => void
+  /** where requests are counted */
+  counts: PostCounts
 }
 
 /** The box as the worker uses it: tries again, with a newer grant where that may help, and says what troubles it. */
 export function openBox(options: OpenBoxOptions): Box & AsyncDisposable {
-  const { grant, refresh, connections, throttle, ca, catalog } = options
-  const http = createHttpBox({ grant, connections, throttle, ...(ca === undefined ? {} : { ca }) })
-  const box = retrying(reporting(refreshing(http, refresh), catalog))
+  const { grant, refresh, connections, throttle, ca, catalog, onClock, counts } = options
+  const http = createHttpBox({ grant, connections, throttle, onClock, ...(ca === undefined ? {} : { ca }) })
+  const onRetry = ({ key }: Part) => {
+    countsOf(counts, keyKind(key)).retries += 1
+  }
+  const box = retrying(reporting(refreshing(counting(http, counts), refresh), catalog), undefined, onRetry)
   return { ...box, [Symbol.asyncDispose]: () => http.close() }
 }
 

@@ -1,4 +1,5 @@
 import type { Logger } from 'pino'
+import { addCounts } from '../box/post-counts.js'
 import type { Throttle } from '../box/throttle.js'
 import type { Catalog, ClaimedJob } from '../catalog/catalog.js'
 import type { Settings } from '../catalog/settings.js'
@@ -8,15 +9,20 @@ import type { Secret } from '../secret.js'
 import type { WalAge } from '../source/wal-age.js'
 import { version } from '../version.js'
 import { ArchiveSocket } from './archive-socket.js'
+import { CheckWatch } from './check-watch.js'
+import { ClockWatch } from './clock-watch.js'
 import { GrantKeeper } from './grant-keeper.js'
 import { JobLauncher } from './job-launcher.js'
 import { JobRunner } from './job-runner.js'
 import { openBox } from './open-box.js'
 import { PositionWatch } from './position-watch.js'
 import type { Source } from './source.js'
+import { ScheduleKeeper } from './schedule-keeper.js'
 import type { HeldSegments } from './segment-recorder.js'
 import { SynchronousWatch } from './synchronous-watch.js'
 import { WalKeeper } from './wal-keeper.js'
+import { Webhook } from './webhook.js'
+import type { WorkerState } from './worker-state.js'
 
 export interface WorkerOptions {
   /** of several, that of the primary is used; see find-primary.ts */
@@ -31,6 +37,8 @@ export interface WorkerOptions {
   /** where archive-wal finds us; null for the usual place */
   socket: string | null
   log: Logger
+  /** what is shown of the worker */
+  state: WorkerState
 }
 
 /** The servers of one term: all that is asked or told in it goes to these. */
@@ -60,6 +68,9 @@ export class Term {
   readonly #runner: JobRunner
   readonly #archive: ArchiveSocket
   readonly #launcher: JobLauncher
+  readonly #schedules: ScheduleKeeper
+  readonly #checks: CheckWatch
+  readonly #webhook: Webhook
   #settings: Settings
 
   private constructor(
@@ -69,7 +80,7 @@ export class Term {
     { age, held }: WalMemory,
     readonly ending: AbortController,
   ) {
-    const { issuer, ca, threads, log } = options
+    const { issuer, ca, threads, log, state } = options
     const { catalog, session, source } = servers
     this.#settings = settings
     const live = () => this.#settings
@@ -81,7 +92,20 @@ export class Term {
     const grant = () => this.#grants.current()
     const refresh = (signal: AbortSignal) => this.#grants.refresh(signal)
     const throttle = this.#walThrottle()
-    this.#box = openBox({ grant, refresh, connections: WAL_CONNECTIONS, throttle, ca, catalog })
+    const clock = new ClockWatch()
+    const onClock = (skewMs: number) => {
+      clock.sawBox(skewMs)
+    }
+    this.#box = openBox({
+      grant,
+      refresh,
+      connections: WAL_CONNECTIONS,
+      throttle,
+      ca,
+      catalog,
+      onClock,
+      counts: state.counts,
+    })
     const synchronous = () => this.#watch.synchronous
     const server = () => grant().server
     const box = this.#box
@@ -97,7 +121,29 @@ export class Term {
       path: options.socket,
       log,
     })
-    this.#launcher = new JobLauncher({ wal: this.#wal, refreshGrant: refresh, grant })
+    this.#launcher = new JobLauncher({
+      wal: this.#wal,
+      refreshGrant: refresh,
+      grant,
+      onCounts: (counts) => {
+        addCounts(state.counts, counts)
+      },
+    })
+    this.#schedules = new ScheduleKeeper(catalog, log, () => {
+      state.turned('schedules')
+    })
+    this.#webhook = new Webhook(catalog, ca, log)
+    this.#checks = new CheckWatch({
+      catalog,
+      clock,
+      log,
+      onChange: (checks) => {
+        this.#webhook.send(checks)
+      },
+      onLook: (checks) => {
+        state.looked(checks)
+      },
+    })
     this.#runner = new JobRunner({ catalog, log, runJob: (job, signal) => this.#runJob(job, signal) })
   }
 
@@ -135,16 +181,25 @@ export class Term {
   notice(payload: string): void {
     if (payload === 'job') this.#runner.wake()
     else if (payload === 'cancel') this.#launcher.tell({ kind: 'check_canceled' })
+    else if (payload === 'schedule') this.#schedules.wake()
     else if (payload === 'setting') this.#orEnd(this.#readSettings())
     else if (payload === 'grant') this.#orEnd(this.#grants.load())
   }
 
   /** Runs until `signal` is aborted or one part fails, which ends the others. */
   async run(signal: AbortSignal): Promise<void> {
-    const all = [this.#grants, this.#wal, this.#runner, this.#watch, this.#position, this.#archive]
+    const { state } = this.options
+    state.begin({
+      catalog: this.servers.catalog,
+      streaming: () => this.#wal.streaming,
+      grantExpiresAt: () => this.#grants.expiresAt,
+    })
+    const upkeep = [this.#schedules, this.#checks, this.#webhook]
+    const all = [this.#grants, this.#wal, this.#runner, this.#watch, this.#position, this.#archive, ...upkeep]
     const parts = all.map((part) => part.run(signal))
     for (const part of parts) this.#orEnd(part)
     await Promise.allSettled(parts)
+    state.end()
     await this.#box[Symbol.asyncDispose]()
   }
 

@@ -1,3 +1,4 @@
+import type { PostCounts } from '../box/post-counts.js'
 import type { Grant } from '../box/grant.js'
 import type { ClaimedJob } from '../catalog/catalog.js'
 import type { Settings } from '../catalog/settings.js'
@@ -19,7 +20,11 @@ export interface JobThreadData {
 }
 
 /** From the job thread to the worker. Each `ask` is answered by its id. */
-export type FromJob = { kind: 'ask'; id: number; question: Question } | { kind: 'ended'; error: PlainError | null }
+export type FromJob =
+  | { kind: 'ask'; id: number; question: Question }
+  /** what was counted since the last time */
+  | { kind: 'counts'; counts: PostCounts }
+  | { kind: 'ended'; error: PlainError | null }
 
 /** What only the worker's main thread knows. */
 export type Question =

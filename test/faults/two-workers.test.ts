@@ -63,6 +63,33 @@ test('a second worker takes over from one that is killed, and does its job', asy
   expect(await disagreements(backedUp)).toEqual([])
 })
 
+test('what a schedule missed while no worker ran is queued once, also by two that begin at the same time', async () => {
+  const { postgres } = backedUp
+  const scheduled = async () => postgres.query('select job_id, state from backup.jobs where schedule is not null')
+  const shown = async () => {
+    const text = `select next_run_at > now() + interval '1 minute' as later, last_run_at, skipped from backup.schedules`
+    return (await postgres.query<{ later: boolean | null; last_run_at: Date | null; skipped: string }>(text))[0]!
+  }
+  // One time a year is never near.
+  await postgres.query(
+    `select backup.schedule('yearly', to_char(now() + interval '40 days', '0 0 DD MM *'), 'base', time_zone => 'Asia/Tokyo')`,
+  )
+  await until('the worker has computed the next run', async () => (await shown()).later)
+  expect(await backedUp.worker.stop()).toBe(0)
+  await postgres.query(`update backup._schedule_run set next_run_at = date_trunc('minute', now()) - interval '2 years'`)
+  const second = new WorkerProcess(backedUp.databaseEnv())
+  const third = new WorkerProcess(backedUp.databaseEnv())
+  try {
+    await until('the run is queued and done', async () => (await scheduled())[0]?.['state'] === 'done')
+    expect(await shown()).toMatchObject({ later: true, skipped: '0', last_run_at: expect.any(Date) as Date })
+  } finally {
+    backedUp.worker = second.log.includes('the worker has begun') ? second : third
+    await (backedUp.worker === second ? third : second).stop()
+  }
+  expect(await scheduled()).toHaveLength(1)
+  await postgres.query(`select backup.unschedule('yearly')`)
+})
+
 test('a worker that is stopped in the middle of a job leaves it to the next one', async () => {
   const held = hold(backedUp.s3, 'before-store', { key: /\/base\/[^/]+\/base\// })
   const jobId = await backedUp.startBase()

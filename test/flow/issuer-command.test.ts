@@ -10,6 +10,7 @@ import { checkGrant } from '../../src/box/grant-check.js'
 import { requestGrant } from '../../src/box/issuer-client.js'
 import { Secret } from '../../src/secret.js'
 import { runPostbox, startPostbox, type StartedPostbox } from '../sandbox/postbox.js'
+import { freePort } from '../sandbox/ports.js'
 import { makeCertificate, type TestCertificate } from '../sandbox/s3/tls.js'
 import { removeScratch, scratchDir } from '../sandbox/scratch.js'
 import { until } from '../sandbox/until.js'
@@ -78,8 +79,10 @@ describe('postbox issuer', () => {
     expect((await runPostbox(['issuer', '--new-token', 'db1'])).stdout).not.toContain(token.reveal())
   })
 
-  test('serves grants for that token over TLS until it is stopped', async () => {
-    const args = ['issuer', '--listen', '127.0.0.1:0', '--tls-cert', certFile, '--tls-key', keyFile]
+  test('serves grants for that token over TLS, and its metrics apart from them, until it is stopped', async () => {
+    const observed = `127.0.0.1:${await freePort()}`
+    const tlsArgs = ['--tls-cert', certFile, '--tls-key', keyFile]
+    const args = ['issuer', '--listen', '127.0.0.1:0', ...tlsArgs, '--metrics-listen', observed]
     const issuer = startPostbox(args, { env: env() })
     const port = await readyPort(issuer)
     const ca = readFileSync(certFile)
@@ -90,6 +93,17 @@ describe('postbox issuer', () => {
       signal: AbortSignal.timeout(30_000),
     })
     expect(checkGrant(grant, 'db1', new Date()).bucket).toBe('acme-backups')
+    const wrong = requestGrant({
+      url: `https://127.0.0.1:${port}`,
+      token: new Secret('x'),
+      ca,
+      signal: AbortSignal.timeout(30_000),
+    })
+    await expect(wrong).rejects.toMatchObject({ code: 'issuer_refused' })
+    const metrics = await (await fetch(`http://${observed}/metrics`)).text()
+    expect(metrics).toContain('postbox_issuer_grants_signed_total 1\n')
+    expect(metrics).toContain('postbox_issuer_grants_refused_total{reason="unknown_token"} 1\n')
+    expect((await fetch(`http://${observed}/readyz`)).status).toBe(200)
     issuer.signal('SIGTERM')
     const { code, stdout, stderr } = await issuer.ended
     expect({ code, stdout }).toEqual({ code: 0, stdout: '' })

@@ -20,11 +20,12 @@ it.each(['is killed', 'comes to its end'])(
     const args = ['--disable-warning=DEP0180', '--import', './.ts-node.js', '--input-type=module', '-e', SCRIPT]
     if (how === 'is killed') args.push('wait')
     const child = spawn(process.execPath, args, { cwd: root, stdio: ['ignore', 'pipe', 'inherit'] })
+    const ended = once(child, 'exit')
     let output = ''
     child.stdout.on('data', (text: Buffer) => (output += text.toString()))
     const server = await until('the server is up', () => JSON.parse(output) as { pid: number; socketDir: string })
     if (how === 'is killed') child.kill('SIGKILL')
-    else expect(await once(child, 'exit')).toEqual([0, null])
+    else expect(await ended).toEqual([0, null])
     await until('its process has ended', async () => !(await running(server.pid)))
     await until('its directory is gone', async () => !(await exists(server.socketDir)))
   },

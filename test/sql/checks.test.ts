@@ -30,7 +30,7 @@ describe.each(postgresVersions)('backup.checks on Postgres %i', (version) => {
     )
 
   beforeEach(async () => {
-    await catalog.rows('truncate backup._grant; truncate backup._job cascade')
+    await catalog.rows('truncate backup._grant; truncate backup._job, backup._schedule, backup._check_state cascade')
     await catalog.rows(`select backup.configure('server', 'db1'), backup._start_worker('1.0')`)
   })
 
@@ -40,13 +40,18 @@ describe.each(postgresVersions)('backup.checks on Postgres %i', (version) => {
       [
         'base_age',
         'box',
+        'clock',
+        'disk',
         'drill_age',
         'grant',
         'issuer',
         'last_job',
+        'schedules',
         'slot',
         'slot_limit',
+        'wal_backlog',
         'wal_delay',
+        'webhook',
         'wal_gap',
         'worker',
       ].sort(),
@@ -154,7 +159,41 @@ describe.each(postgresVersions)('backup.checks on Postgres %i', (version) => {
     await catalog.rows('select from backup._claim_job()')
     await catalog.rows('select backup._fail_job($1, $2, false)', [jobId, problem])
     const text = `job ${String(jobId)} failed: ${problem.message}`
-    expect(await check('last_job')).toEqual({ name: 'last_job', state: 'crit', message: text, hint: problem.hint })
+    expect(await check('last_job')).toMatchObject({ state: 'crit', message: text, hint: problem.hint })
+  })
+
+  /** A job that has ended so. */
+  const ended = async (kind: string, state: 'done' | 'failed', schedule: string | null = null) =>
+    catalog.value<string>(
+      `insert into backup._job (kind, state, target, schedule, started_at, ended_at, error)
+       values ($1, $2::backup.job_state, '{}', $3, now(), now(), case when $2 = 'failed' then $4::jsonb end) returning job_id`,
+      [kind, state, schedule, problem],
+    )
+
+  test('last_job: a failure stands until the same kind, or the same schedule, was done', async () => {
+    const first = await ended('dump', 'failed')
+    await ended('base', 'done')
+    const second = await ended('dump', 'failed')
+    expect(await check('last_job')).toMatchObject({
+      state: 'crit',
+      message: `job ${second} failed, as 1 before it: ${problem.message}`,
+    })
+    expect(Number(second)).toBeGreaterThan(Number(first))
+    await ended('dump', 'done')
+    expect(await check('last_job')).toMatchObject({ state: 'ok', hint: null })
+    await catalog.rows(`select backup.schedule('nightly', '0 2 * * *', 'base')`)
+    const third = await ended('base', 'failed', 'nightly')
+    await ended('base', 'done')
+    expect(await check('last_job')).toMatchObject({
+      state: 'crit',
+      message: `job ${third} of the schedule nightly failed: ${problem.message}`,
+    })
+    await ended('base', 'done', 'nightly')
+    expect(await check('last_job')).toMatchObject({ state: 'ok' })
+    await ended('base', 'failed', 'nightly')
+    await catalog.rows(`select backup.unschedule('nightly')`)
+    // Nobody waits for it any more.
+    expect(await check('last_job')).toMatchObject({ state: 'ok' })
   })
 
   test('base_age: a base backup from before an upgrade is none of the new cluster', async () => {

@@ -6,6 +6,7 @@ type Person = keyof typeof people
 
 const views = [
   'jobs',
+  'schedules',
   'base_backups',
   'dumps',
   'masks',
@@ -26,12 +27,18 @@ const calls: [call: string, who: Person[]][] = [
   [`select backup.start_base('x', 'slow')`, ['operator']],
   [`select backup.start_dump(options => '[]')`, ['operator']],
   [`select backup.mask('x', null)`, ['operator']],
+  [`select backup.schedule('x', '', 'base')`, ['operator']],
+  [`select backup.unschedule('x')`, ['operator']],
   ['select backup.cancel(0)', ['operator']],
   ['call backup.wait(0)', ['operator', 'monitor']],
   ['select backup.can_restore_to(now())', ['operator', 'monitor']],
   ['select backup._start_worker(null)', ['worker']],
   [`select backup._report_problem('x', null)`, ['worker']],
   [`select backup._report_at_risk(null, null)`, ['worker']],
+  ['select * from backup._note_checks()', ['worker']],
+  [`select backup._report_facts('[]')`, ['worker']],
+  ['select backup._wal_directory()', ['worker']],
+  ['select * from backup._webhook()', ['worker']],
   ['select * from backup._claim_job()', ['worker']],
   [`select backup._report_progress(0, 'x', 0, 0)`, ['worker']],
   ['select backup._is_cancel_requested(0)', ['worker']],
@@ -61,6 +68,7 @@ const calls: [call: string, who: Person[]][] = [
   // What start_dump() and mask() do as their caller.
   [`select backup._queue_dump(null, null, null, '[]')`, ['operator']],
   [`select backup._set_mask('x', null)`, ['operator']],
+  [`select backup._set_schedule('x', '', 'base', '{}', 'UTC')`, ['operator']],
   [`select backup._try_expression('pg_class', ')', 'text')`, ['operator']],
   [`select backup._expression_problem('')`, ['operator']],
   [`select backup._column_path('')`, ['operator']],
@@ -68,6 +76,9 @@ const calls: [call: string, who: Person[]][] = [
   ['select backup._report_source(null)', ['worker']],
   [`select backup._written_by(0, 1, '1/0')`, ['worker']],
   [`select backup._finish_segment('0/1000000')`, ['worker']],
+  ['select * from backup._planned_schedules()', ['worker']],
+  [`select backup._plan_schedule('x', '', '', null, null)`, ['worker']],
+  [`select backup._run_schedule('x', now(), now())`, ['worker']],
   ['select backup._grant()', ['worker']],
   // Parts of the others, for nobody to call.
   [`select backup._lock_running(0)`, []],
@@ -77,6 +88,8 @@ const calls: [call: string, who: Person[]][] = [
   [`select * from backup._missing_before(0, 0, '0/0')`, []],
   [`select backup._dump_target(null, null, null, '{}')`, []],
   [`select backup._is_filtered(0, 0)`, []],
+  [`select backup._queue_base(null, null, 'x')`, []],
+  [`select backup._scheduled_target('base', null)`, []],
   [`select backup._start_base_after_gap(0, '0/0', '', true)`, []],
 ]
 
@@ -104,7 +117,7 @@ describe.each(postgresVersions)('rights on Postgres %i', (version) => {
     )
     const listed = calls.map(([call]) => /backup\.(\w+)/.exec(call)![1]!)
     const forViews =
-      /^(_setting_list|_setting_value|_worker_(lock_key|session|alive|report)|_grant_in_use|_segment_name|_rows_slot|_wal_position|_at_risk|lsn_range|lsn_multirange|_check_(worker|grants|backups|drills|wal_delay|slot))$/
+      /^(_setting_list|_setting_value|_worker_(lock_key|session|alive|report)|_grant_in_use|_segment_name|_rows_slot|_wal_position|_at_risk|lsn_range|lsn_multirange|_check_(worker|grants|backups|drills|wal_delay|wal_backlog|slot|schedules|machine))$/
     for (const { proname } of rows)
       expect(listed.includes(proname) || forViews.test(proname) ? 'known' : proname).toBe('known')
   })

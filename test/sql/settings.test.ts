@@ -21,6 +21,9 @@ const good: [setting: string, given: string, kept: string][] = [
   ['wal_interval', '250 ms', '00:00:00.25'],
   ['wal_max_delay', '90 s', '00:01:30'],
   ['grant_warn_before', '1 hour', '01:00:00'],
+  ['wal_max_at_risk', '4GB', '4294967296'],
+  ['disk_min_free', '5', '5'],
+  ['clock_max_skew', '10 s', '00:00:10'],
 ]
 
 const bad: [setting: string, given: string, hint: RegExp][] = [
@@ -53,6 +56,11 @@ const bad: [setting: string, given: string, hint: RegExp][] = [
   ['wal_max_delay', '0', /positive interval/],
   ['wal_max_delay', '200 years', /positive interval/],
   ['grant_warn_before', 'infinity', /positive interval/],
+  ['disk_min_free', '0', /from 1 to 90/],
+  ['webhook_url', 'ftp://example.com/x', /an address such as/],
+  ['webhook_url', 'https://user:pass@example.com/', /an address such as/],
+  ['webhook_url', 'https://example.com/a b', /an address such as/],
+  ['webhook_secret', 'a\nb', /printable/],
 ]
 
 describe.each(postgresVersions)('settings on Postgres %i', (version) => {

@@ -35,6 +35,7 @@ describe('what the worker reads', () => {
       sourceUrls: [],
       issuer: null,
       socket: null,
+      listen: null,
       boxCaFile: null,
       logLevel: 'info',
       threads: availableParallelism(),

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { isLoopback, parseListenAddress } from '../../src/keyholder/listen-address.js'
+import { isLoopback, parseListenAddress } from '../../src/observe/listen-address.js'
 
 describe('an address to listen on', () => {
   test.each([
