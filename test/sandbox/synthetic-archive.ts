@@ -9,6 +9,7 @@ import {
   manifestKey,
   partKey,
   segmentKey,
+  sha12,
   tailKey,
   type Previous,
 } from '../../src/box/key-names.js'
@@ -158,6 +159,20 @@ export class SyntheticArchive {
   /** Stores segments from one position up to, and without, another. */
   segments(timeline: number, from: string, to: string): void {
     for (let at = parseLsn(from); at < parseLsn(to); at += BigInt(MB)) this.segment(timeline, formatLsn(at))
+  }
+
+  /** Stores so many segments from a position on by their names alone, each so many bytes: for what lists and reads nothing. */
+  names(timeline: number, from: string, count: number, bytes = 100, storedAt = (_: number) => this.clock()): void {
+    const content = Buffer.alloc(bytes)
+    let previous: string | null = null
+    for (let index = 0; index < count; index++) {
+      const start = parseLsn(from) + BigInt(index) * BigInt(MB)
+      const raw = Buffer.alloc(32)
+      raw.writeUInt32BE(index + 1)
+      const key = segmentKey(this.home, { timeline, start }, MB, raw, previous)
+      previous = sha12(raw)
+      this.bucket.put(key, content, { storedAt: storedAt(index) })
+    }
   }
 
   /** Stores the history of a timeline: where it left each ancestor. */
