@@ -3,13 +3,14 @@ import { Command, InvalidArgumentError, Option } from 'commander'
 import { checkServerName } from '../box/server-name.js'
 import { keyholderFileIfAny } from '../config.js'
 import { PostboxError } from '../errors.js'
-import { fleetPage } from '../keyholder/fleet/fleet-page.js'
+
 import { fleetStatus } from '../keyholder/fleet/fleet-status.js'
 import type { StatusReport } from '../keyholder/fleet/status-report.js'
 import { standardSettings, type StatusSettings } from '../keyholder/fleet/status-settings.js'
 import { readStatusSettings } from '../keyholder/known-servers.js'
 import { parseDuration } from '../units.js'
 import { parseJobs } from './parse-jobs.js'
+import { statusPage } from './status-page.js'
 import { describeStatus } from './status-table.js'
 import { withArchive } from './with-archive.js'
 
@@ -98,12 +99,12 @@ async function run(options: Options): Promise<void> {
 async function print(report: StatusReport, { json, html }: Options): Promise<void> {
   if (html !== undefined && html !== '-') await writePage(html, report)
   if (json) process.stdout.write(JSON.stringify(report, null, 1) + '\n')
-  else process.stdout.write(html === '-' ? fleetPage(report) : describeStatus(report))
+  else process.stdout.write(html === '-' ? statusPage(report) : describeStatus(report))
 }
 
 async function writePage(file: string, report: StatusReport): Promise<void> {
   try {
-    await writeFile(file, fleetPage(report))
+    await writeFile(file, statusPage(report))
   } catch (cause) {
     throw new PostboxError('bad_argument', `${file} cannot be written`, 'Name a file that this user may write.', {
       cause,

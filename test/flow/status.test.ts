@@ -1,26 +1,21 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { S3Client } from '@aws-sdk/client-s3'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { openArchive } from '../../src/keyholder/archive.js'
 import { fleetStatus, type FleetQuestion } from '../../src/keyholder/fleet/fleet-status.js'
 import type { StatusLife, StatusReport } from '../../src/keyholder/fleet/status-report.js'
 import { standardSettings } from '../../src/keyholder/fleet/status-settings.js'
+import { storeVerify, verifyResult } from '../../src/keyholder/verify/stored-verify.js'
+import { verifyHome } from '../../src/keyholder/verify/verify-home.js'
+import { fillFleet, FleetServer, megabyte } from '../sandbox/fleet-archive.js'
 import { startS3, type LocalS3 } from '../sandbox/s3/server.js'
 import { sdkClient } from '../sandbox/s3/test-grant.js'
-import { SyntheticArchive } from '../sandbox/synthetic-archive.js'
 
-const MB = 1024 * 1024
-const DAY = 86_400_000
 const NOW = new Date('2026-11-22T12:00:00Z')
-const ago = (days: number): Date => new Date(NOW.getTime() - days * DAY)
-const megabyte = (at: number, offset = 0): string => {
-  const lsn = BigInt(at) * BigInt(MB) + BigInt(offset)
-  return `${(lsn >> 32n).toString(16).toUpperCase()}/${(lsn & 0xffffffffn).toString(16).toUpperCase()}`
-}
 
 let s3: LocalS3
 let client: S3Client
 beforeAll(async () => {
-  s3 = await startS3({ buckets: ['fleet', 'few'].map((name) => ({ name, versioned: true })) })
+  s3 = await startS3({ buckets: ['many', 'states', 'details'].map((name) => ({ name, versioned: true })) })
   client = sdkClient(s3)
 })
 afterAll(async () => {
@@ -40,38 +35,161 @@ async function status(
     known: { file: 'keyholder.yaml', servers: [] },
     settings: standardSettings,
     exact: false,
-    jobs: 4,
+    jobs: 8,
     now: NOW,
     ...more,
   })
   return { report, life: report.servers[0]!, requests: s3.requests.length - before }
 }
 
-/** A server that backed up so many days ago, at one megabyte each day, in segments of its own number. */
-function backUp(made: SyntheticArchive, days: number, at: number, label?: string): void {
-  made.clock = () => ago(days)
-  const times = { startedAt: ago(days).toISOString(), stoppedAt: new Date(ago(days).getTime() + 60_000).toISOString() }
-  made.backup({ ...times, start: megabyte(at, 40), stop: megabyte(at, 256), ...(label === undefined ? {} : { label }) })
-}
+const names = ({ warnings }: StatusLife): string[] => warnings.map(({ name }) => name)
 
-describe('three hundred servers, one with a hundred thousand segments', () => {
-  const SEGMENTS = 100_000
+describe('three hundred servers, one with a hundred thousand segments and five thousand tails', () => {
   beforeAll(() => {
     for (let n = 0; n < 299; n++) {
-      const made = new SyntheticArchive(s3.bucket('fleet'), `db${String(n).padStart(3, '0')}`)
-      backUp(made, 2, 16)
-      made.names(1, megabyte(16), 3, 4000)
+      const one = new FleetServer(s3.bucket('many'), `db${String(n).padStart(3, '0')}`, NOW, 3)
+      one.backUp(2)
+      one.wal(2)
     }
-    const big = new SyntheticArchive(s3.bucket('fleet'), 'zzz')
-    backUp(big, 100, 16)
-    backUp(big, 10, 16 + (SEGMENTS * 9) / 10)
-    big.names(1, megabyte(16), SEGMENTS, 5000, (index) => ago(100 - (100 * index) / SEGMENTS))
+    const large = new FleetServer(s3.bucket('many'), 'large', NOW, 100, 1000)
+    for (const days of [100, 10, 3]) large.backUp(days)
+    large.made.names(1, megabyte(16), 100_000, 5000, (index) => large.ago(100 - (index + 1) / 1000))
+    large.made.clock = () => NOW
+    large.made.tailNames(1, megabyte(100_016), 5000)
   })
 
   test('are told of by requests that grow with servers and backups, and not with WAL', async () => {
-    const { report, requests } = await status('fleet')
-    console.log(requests, JSON.stringify(report.servers.at(-1), null, 1), report.totals)
+    const { report, requests } = await status('many')
+    const large = await status('many', { server: 'large' })
+    // For a small one: 4 for folders, 2 for its backup, 1 for dumps, 1 for segments, 1 for tails.
+    expect(requests - large.requests).toBeLessThanOrEqual(299 * 9 + 5)
+    expect(large.requests).toBeLessThan(70)
     expect(report.totals.servers).toBe(300)
+    expect(large.life).toMatchObject({
+      window: { from_lsn: megabyte(16, 256), to_lsn: megabyte(100_016, 5000 * 64), checked: 'no' },
+      quiet_since: NOW.toISOString(),
+      behind_at_most_seconds: 0,
+    })
+    const { wal_bytes, growth_bytes_per_day: growth, exact } = large.life.size
+    expect(exact).toBe(false)
+    expect(Math.abs(wal_bytes / (100_000 * 5000 + 5000 * 20) - 1)).toBeLessThan(0.01)
+    // A thousand segments each day, and now and then a base backup.
+    expect(growth! / (1000 * 5000)).toBeGreaterThan(0.99)
   })
 })
-beforeEach(() => undefined)
+
+describe('each server', () => {
+  let report: StatusReport
+  beforeAll(async () => {
+    fillFleet(s3.bucket('states'), NOW)
+    report = (await status('states', { known: { file: 'keyholder.yaml', servers: ['shop-prod', 'payments'] } })).report
+  })
+  const life = (server: string, index = 0): StatusLife => report.servers.filter((one) => one.server === server)[index]!
+
+  test.each<[string, string, string[]]>([
+    ['shop-prod', 'ok', []],
+    ['billing', 'warn', ['window_broken']],
+    ['crm', 'crit', ['window_closed', 'drill_none']],
+    ['intranet', 'crit', ['base_age', 'quiet', 'drill_failed']],
+    ['payments', 'crit', ['nothing_stored']],
+    ['reports', 'ok', []],
+    ['stock', 'ok', []],
+    ['warehouse', 'warn', ['drill_none']],
+    ['young', 'crit', ['no_base', 'drill_none']],
+  ])('%s is %s', (server, level, warnings) => {
+    expect([life(server).level, names(life(server))]).toEqual([level, warnings])
+  })
+
+  test('counts as the worst of all, and once in the totals', () => {
+    expect(report.level).toBe('crit')
+    expect(report.totals).toMatchObject({ servers: 9, crit: 4, warn: 2 })
+  })
+
+  test('has a row for each of its lives, and nothing is asked of those that are over', () => {
+    expect(life('reports')).toMatchObject({ current: true, system_identifier: '7000000000000000002' })
+    expect(life('reports', 1)).toMatchObject({ current: false, level: 'ok', warnings: [] })
+  })
+
+  test('has windows that end where WAL is missing, and go on through a promotion', () => {
+    const windows = life('billing').windows
+    expect(windows.map(({ from_at, to_at }) => [from_at.slice(0, 10), to_at.slice(0, 10)])).toEqual([
+      ['2026-11-03', '2026-11-10'],
+      ['2026-11-13', '2026-11-22'],
+    ])
+    expect(life('stock').window).toMatchObject({ timeline: 2, from_at: '2026-11-07T12:30:00.000Z', checked: 'listed' })
+    expect(life('crm').windows).toHaveLength(1)
+  })
+
+  test('has an exact answer too, which says the same', async () => {
+    const { life: shop } = await status('states', { server: 'shop-prod', exact: true })
+    const { size, window } = life('shop-prod')
+    expect(shop.size).toMatchObject({
+      exact: true,
+      base_bytes: expect.any(Number) as number,
+      wal_bytes: size.wal_bytes,
+    })
+    expect(shop.window).toMatchObject({ from_lsn: window!.from_lsn, to_lsn: window!.to_lsn, checked: 'listed' })
+  })
+})
+
+describe('one server', () => {
+  test('is as far as its tails go on, by when they were stored first', async () => {
+    const one = new FleetServer(s3.bucket('details'), 'tails', NOW, 3)
+    one.backUp(2)
+    one.wal(2, 1)
+    one.made.clock = () => one.ago(0.5)
+    const [, last] = one.made.tails(1, megabyte(one.at(1)), [8192, 16_384])
+    one.made
+      .tails(1, megabyte(one.at(1)), [65_536, 131_072])
+      .slice(0, 1)
+      .forEach((key) => one.bucket.remove(key))
+    // Whoever has a grant can store over it, and must not look alive by that.
+    one.bucket.put(last!, Buffer.from('x'), { storedAt: NOW })
+    const { life } = await status('details', { server: 'tails' })
+    expect(life.window!.to_lsn).toBe(megabyte(one.at(1), 16_384))
+    expect(life.behind_at_most_seconds).toBe(43_200)
+  })
+
+  test('has the gaps in a long row of WAL that verify has found, and what came later is not looked through', async () => {
+    const one = new FleetServer(s3.bucket('details'), 'long', NOW, 20, 200)
+    for (const days of [19, 12, 6]) one.backUp(days)
+    one.wal(19, 14)
+    one.wal(12.5, 2)
+    const before = (await status('details', { server: 'long' })).life
+    expect(before.windows.map(({ checked }) => checked)).toEqual(['no'])
+
+    const archive = openArchive(client, 'details')
+    const found = await verifyHome(archive, one.made.home, { only: null }, () => Promise.resolve())
+    await storeVerify(client, 'details', verifyResult(found, false, one.ago(2)))
+    one.wal(2)
+    const { life } = await status('details', { server: 'long' })
+    expect(life.windows.map(({ from_lsn, to_lsn }) => [from_lsn, to_lsn])).toEqual([
+      [megabyte(one.at(19), 256), megabyte(one.at(14))],
+      [megabyte(one.at(12), 256), megabyte(one.at(0))],
+    ])
+    expect(life.window).toMatchObject({ checked: 'verified', checked_to_at: one.ago(2).toISOString() })
+    expect(life.last_verify).toMatchObject({ ok: true, deep: false, age_seconds: 2 * 86_400 })
+    expect(names(life)).toContain('window_broken')
+  })
+
+  test('is critical when verify found something lost', async () => {
+    const one = new FleetServer(s3.bucket('details'), 'lost', NOW, 3)
+    one.backUp(2)
+    one.wal(2)
+    one.bucket.remove(one.bucket.keys('lost/').find((key) => key.endsWith('.tar.zst'))!)
+    const found = await verifyHome(openArchive(client, 'details'), one.made.home, { only: null }, () =>
+      Promise.resolve(),
+    )
+    await storeVerify(client, 'details', verifyResult(found, true, NOW))
+    const { life } = await status('details', { server: 'lost' })
+    expect(names(life)).toEqual(['drill_none', 'verify_failed'])
+    expect(life).toMatchObject({ level: 'crit', last_verify: { ok: false } })
+  })
+
+  test('costs what is said of prices', async () => {
+    const settings = { ...standardSettings, priceGbMonth: 1024, priceThousandRequests: 0, currency: 'EUR' }
+    const { report, life } = await status('details', { server: 'lost', settings })
+    expect(report.currency).toBe('EUR')
+    expect(life.size.cost_per_month).toBeCloseTo(life.size.bytes / 1024 ** 2, 3)
+  })
+})

@@ -175,6 +175,17 @@ export class SyntheticArchive {
     }
   }
 
+  /** Stores so many tails of 64 bytes of WAL from a position on by their names alone, within one segment. */
+  tailNames(timeline: number, from: string, count: number): void {
+    const first = parseLsn(from)
+    for (let index = 0; index < count; index++) {
+      const range = { from: first + BigInt(64 * index), to: first + BigInt(64 * index + 64) }
+      const mark = sha256(Buffer.from(String(range.to)))
+      const key = tailKey(this.home, { timeline, start: segmentStart(first, MB) }, MB, range, mark)
+      this.bucket.put(key, Buffer.alloc(20), { storedAt: this.clock() })
+    }
+  }
+
   /** Stores the history of a timeline: where it left each ancestor. */
   history(timeline: number, switches: readonly [timeline: number, lsn: string][]): string {
     const raw = Buffer.from(switches.map(([from, lsn]) => `${from}\t${lsn}\tno recovery target specified\n`).join('\n'))

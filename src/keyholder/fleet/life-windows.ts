@@ -55,16 +55,16 @@ const inOrderOfTime = (windows: StatusWindow[]): StatusWindow[] =>
   windows.sort((a, b) => Date.parse(a.to_at) - Date.parse(b.to_at) || Date.parse(a.from_at) - Date.parse(b.from_at))
 
 /**
- * When the last WAL before a position was stored. In the middle of what is stored no object was looked at: then it is
- * when the last backup that lies before it ended, which is earlier.
+ * When the last WAL before a position was stored. In the middle of a long row no object was looked at: then it is when the
+ * last backup that lies before it ended, which is earlier.
  */
 function endOf({ end, timeline }: BackupReach, item: LifeItem, reached: readonly ReachedBackup[], wal: LifeWal): Date {
   const extent = wal.timelines.find((one) => one.timeline === timeline)
+  const isLast = extent?.runs.at(-1)?.to === end
+  const storedAt = isLast ? extent.newest.object.storedAt : extent?.segments?.storedAt(end)
   const inside = reached.filter(({ reach }) => reach?.end === end && reach.timeline === timeline)
-  const ended = Math.max(...inside.map((one) => one.item.stoppedAt?.getTime() ?? 0), item.stoppedAt!.getTime())
-  return extent?.runs.at(-1)?.to === end
-    ? new Date(Math.max(ended, extent.newest.object.storedAt.getTime()))
-    : new Date(ended)
+  const ended = inside.map((one) => one.item.stoppedAt?.getTime() ?? 0)
+  return new Date(Math.max(storedAt?.getTime() ?? 0, item.stoppedAt!.getTime(), ...ended))
 }
 
 function checkedOf(

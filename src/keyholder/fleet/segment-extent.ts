@@ -18,6 +18,8 @@ export interface SegmentExtent {
   /** of the last segments: stored bytes for each byte of WAL */
   ratio: number
   newest: PlacedObject
+  /** when the segment that ends there was stored; null where it was not looked at */
+  storedAt(end: Lsn): Date | null
 }
 
 /** So many names are simply listed: one request. */
@@ -37,7 +39,9 @@ export async function segmentExtent(
   if (first.found.length === 0) return null
   const last = await findLastPage(archive, folder, first)
   const [oldest, newest] = [first.found[0]!, last.found.at(-1)!]
-  const ends = { from: oldest.from, to: newest.to, newest, ratio: meanBytes(last.found) / segmentBytes }
+  const times = new Map([...first.found, ...last.found].map(({ to, object }) => [to, object.storedAt]))
+  const storedAt = (end: Lsn) => times.get(end) ?? null
+  const ends = { from: oldest.from, to: newest.to, newest, storedAt, ratio: meanBytes(last.found) / segmentBytes }
   if (first.whole) {
     const bytes = first.found.reduce((sum, { object }) => sum + object.bytes, 0)
     const runs = runsOf(first.found, segmentBytes)
