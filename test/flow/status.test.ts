@@ -1,3 +1,6 @@
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import type { S3Client } from '@aws-sdk/client-s3'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { openArchive } from '../../src/keyholder/archive.js'
@@ -6,6 +9,7 @@ import type { StatusLife, StatusReport } from '../../src/keyholder/fleet/status-
 import { standardSettings } from '../../src/keyholder/fleet/status-settings.js'
 import { storeVerify, verifyResult } from '../../src/keyholder/verify/stored-verify.js'
 import { verifyHome } from '../../src/keyholder/verify/verify-home.js'
+import { keyholderEnv, postbox } from '../sandbox/command.js'
 import { fillFleet, FleetServer, megabyte } from '../sandbox/fleet-archive.js'
 import { startS3, type LocalS3 } from '../sandbox/s3/server.js'
 import { sdkClient } from '../sandbox/s3/test-grant.js'
@@ -15,7 +19,7 @@ const NOW = new Date('2026-11-22T12:00:00Z')
 let s3: LocalS3
 let client: S3Client
 beforeAll(async () => {
-  s3 = await startS3({ buckets: ['many', 'states', 'details'].map((name) => ({ name, versioned: true })) })
+  s3 = await startS3({ buckets: ['many', 'states', 'details', 'today'].map((name) => ({ name, versioned: true })) })
   client = sdkClient(s3)
 })
 afterAll(async () => {
@@ -191,5 +195,44 @@ describe('one server', () => {
     const { report, life } = await status('details', { server: 'lost', settings })
     expect(report.currency).toBe('EUR')
     expect(life.size.cost_per_month).toBeCloseTo(life.size.bytes / 1024 ** 2, 3)
+  })
+})
+
+describe('postbox status', () => {
+  let directory: string
+  beforeAll(async () => {
+    fillFleet(s3.bucket('today'), new Date())
+    directory = await mkdtemp(join(tmpdir(), 'postbox-status-'))
+  })
+  afterAll(() => rm(directory, { recursive: true, force: true }))
+
+  const run = (args: readonly string[], env: Record<string, string> = {}) =>
+    postbox(['status', ...args], { ...keyholderEnv(s3, 'today'), ...env })
+
+  test('prints one table, writes the page, and ends with 4 when something is critical', async () => {
+    const file = join(directory, 'status.html')
+    const { code, stdout, stderr } = await run(['--html', file])
+    expect([code, stderr]).toEqual([4, ''])
+    expect(stdout).toMatch(/^ {2}OK +shop-prod +14 h 2\d min ago +30 min /m)
+    expect(stdout).toContain('CRIT crm: no window reaches to the newest WAL')
+    expect(stdout).not.toContain('\u0007')
+    expect(await readFile(file, 'utf8')).toMatch(/^<!doctype html>[^]*<\/html>\s*$/)
+  })
+
+  test('tells one server apart, as JSON, with what keyholder.yaml says: 0 when all is well, 3 for a warning', async () => {
+    const well = await run(['--server', 'shop-prod', '--json'])
+    expect(well.code).toBe(0)
+    expect(JSON.parse(well.stdout)).toMatchObject({ level: 'ok', servers: [{ server: 'shop-prod' }] })
+    const file = join(directory, 'keyholder.yaml')
+    await writeFile(file, 'servers: {}\nstatus: { drill_max_age: 2d }\n')
+    const warned = await run(['--server', 'shop-prod', '--json'], { POSTBOX_KEYHOLDER_FILE: file })
+    expect(warned.code).toBe(3)
+    expect(JSON.parse(warned.stdout)).toMatchObject({ servers: [{ warnings: [{ name: 'drill_age' }] }] })
+  })
+
+  test('ends with 1 and a hint for a server that has nothing in the bucket', async () => {
+    const { code, stderr } = await run(['--server', 'nobody'])
+    expect(code).toBe(1)
+    expect(stderr).toContain('nothing is stored for server nobody (backup_missing)')
   })
 })
