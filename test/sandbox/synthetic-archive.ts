@@ -45,6 +45,7 @@ export class SyntheticArchive {
   readonly segmentBytes = MB
   /** when what is stored next is stored */
   clock = (): Date => new Date()
+  #previousDump: string | null = null
 
   constructor(
     readonly bucket: Bucket,
@@ -101,6 +102,7 @@ export class SyntheticArchive {
       timeline: 1,
       snapshot_lsn: '0/100200',
       snapshot_at: startedAt,
+      previous_manifest: this.#previousDump,
       whole: true,
       masked: false,
       chosen: { only: null, schemas: null, tables: null, exclude: [], exclude_data: [], row_security: false },
@@ -110,7 +112,8 @@ export class SyntheticArchive {
       ...given,
     }
     const json = formatDumpManifest(manifest)
-    this.bucket.put(dumpManifestKey(this.home, dumpId, sha256(json)), json, { storedAt: this.clock() })
+    this.#previousDump = dumpManifestKey(this.home, dumpId, sha256(json))
+    this.bucket.put(this.#previousDump, json, { storedAt: this.clock() })
     return manifest
   }
 
@@ -162,7 +165,13 @@ export class SyntheticArchive {
   }
 
   /** Stores so many segments from a position on by their names alone, each so many bytes: for what lists and reads nothing. */
-  names(timeline: number, from: string, count: number, bytes = 100, storedAt = (_: number) => this.clock()): void {
+  names(
+    timeline: number,
+    from: string,
+    count: number,
+    bytes = 100,
+    storedAt: (index: number) => Date = this.clock,
+  ): void {
     const content = Buffer.alloc(bytes)
     let previous: string | null = null
     for (let index = 0; index < count; index++) {

@@ -78,9 +78,9 @@ function sizes(parts: readonly PartEntry[]): Pick<LifeItem, 'storedBytes' | 'raw
 /** `20261122T100000Z-3fa9` */
 function unknown(id: string): LifeItem {
   const at = new Date(id.replace(/^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z.*/, '$1-$2-$3T$4:$5:$6Z'))
-  const sizes = { storedBytes: 0, rawBytes: 0, objects: 0 }
   return {
-    ...sizes,
+    ...sizes([]),
+    objects: 0,
     id,
     state: 'incomplete',
     label: null,
