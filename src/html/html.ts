@@ -17,8 +17,11 @@ export function escape(text: string): string {
 
 /** HTML in which whatever is filled in is escaped, unless it is HTML itself. Attributes must stand in quotes. */
 export function html(strings: TemplateStringsArray, ...values: readonly Content[]): Html {
-  const text = strings.map((string, index) => (index === 0 ? '' : textOf(values[index - 1]!)) + string).join('')
-  return new Html(text)
+  const text = strings.map((string, index) => {
+    // The template's own indentation would be most of a page with many rows.
+    return (index === 0 ? '' : textOf(values[index - 1]!)) + string.replace(/\n\s+/g, '\n')
+  })
+  return new Html(text.join(''))
 }
 
 function textOf(value: Content): string {

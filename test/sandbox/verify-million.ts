@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { getHeapSpaceStatistics } from 'node:v8'
 import { zstdCompressSync } from 'node:zlib'
@@ -30,17 +31,22 @@ for (const index of [GAP - 1, SEGMENTS - 1]) {
   ends.set(index, makeSegment({ timeline: 1, lsn: startOf(index), segmentBytes: MB, systemIdentifier, commits }))
 }
 
-function markOf(index: number): Buffer {
+const markOf = (index: number): string => {
   const raw = ends.get(index)
-  if (raw) return sha256(raw)
-  const mark = Buffer.alloc(32)
-  mark.writeUInt32BE(index)
-  return mark
+  return raw ? sha12(sha256(raw)) : index.toString(16).padStart(12, '0')
 }
 
+/** As segmentKey() makes it, which is asked for two of them: a million would take most of the test's time. */
 function keyOf(index: number): string {
-  const previous = index === 0 || index - 1 === GAP ? null : sha12(markOf(index - 1))
-  return segmentKey(HOME, { timeline: 1, start: startOf(index) }, MB, markOf(index), previous)
+  const number = index + 1
+  const hex = (digits: number) => digits.toString(16).toUpperCase().padStart(8, '0')
+  const previous = index === 0 || index - 1 === GAP ? '' : `${markOf(index - 1)}-`
+  return `${PREFIX}wal/00000001/00000001${hex(number >>> 12)}${hex(number & 4095)}-${previous}${markOf(index)}.zst`
+}
+
+for (const [index, raw] of ends) {
+  const place = { timeline: 1, start: startOf(index) }
+  assert.equal(keyOf(index), segmentKey(HOME, place, MB, sha256(raw), markOf(index - 1)))
 }
 
 /** Keys of segments from the first that does not sort before `key` on. */
