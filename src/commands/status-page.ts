@@ -108,6 +108,7 @@ const GROUPS: Record<string, string> = {
   drill_age: 'the last drill was long ago',
   verify_failed: 'something is lost, as the last verify found',
   suspicious: 'something is suspicious',
+  parted: 'WAL is stored in two ways, as after a split brain',
 }
 
 function footnotes({ exact, currency, price_gb_month, price_thousand_requests }: StatusReport): Html {

@@ -176,6 +176,21 @@ describe('one server', () => {
     expect(names(life)).toContain('window_broken')
   })
 
+  test('is said to have WAL in two ways where two servers wrote it, or one does not follow the other', async () => {
+    const [twice, unlike] = ['twice', 'unlike'].map((name) => new FleetServer(s3.bucket('details'), name, NOW, 3))
+    for (const one of [twice!, unlike!]) {
+      one.backUp(2)
+      one.wal(2, 0.5)
+    }
+    twice!.made.segment(1, megabyte(twice!.at(1.5)))
+    unlike!.made.segment(1, megabyte(unlike!.at(0.5)), [], { previous: 'abcdefabcdef' })
+    for (const { name } of [twice!, unlike!]) {
+      const { life } = await status('details', { server: name })
+      expect(names(life)).toContain('parted')
+      expect(life.window).toMatchObject({ checked: 'no' })
+    }
+  })
+
   test('is critical when verify found something lost', async () => {
     const one = new FleetServer(s3.bucket('details'), 'lost', NOW, 3)
     one.backUp(2)

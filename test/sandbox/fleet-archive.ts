@@ -59,7 +59,7 @@ export class FleetServer {
     const first = this.at(from)
     const count = Math.max(1, this.at(until) - first)
     const storedAt = (index: number) => this.ago(from - ((from - until) * (index + 1)) / count)
-    this.made.names(timeline, megabyte(first), count, 300_000, storedAt)
+    this.made.names(timeline, megabyte(first), count, 30_000, storedAt)
   }
 
   /** The result of a drill. */

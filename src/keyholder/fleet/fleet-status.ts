@@ -74,9 +74,9 @@ async function lookAtServer(
   lives.sort(
     (a, b) => compareTexts(newestBase(b), newestBase(a)) || compareTexts(b.quiet_since ?? '', a.quiet_since ?? ''),
   )
-  return lives.map(({ suspicions, ...life }, index) => {
+  return lives.map(({ suspicions, partings, ...life }, index) => {
     if (index > 0) return { ...life, current: false, size: { ...life.size, growth_bytes_per_day: null } }
-    const warnings = warningsOf({ ...life, suspicions }, settings)
+    const warnings = warningsOf({ ...life, suspicions, partings }, settings)
     return { ...life, warnings, level: worst(warnings.map(({ level }) => level)) }
   })
 }

@@ -25,8 +25,8 @@ export interface LifeQuestion {
   now: Date
 }
 
-/** A life without a word on what is wrong with it; `suspicions`: what manifests said, for that word. */
-export type LookedAtLife = StatusLife & { suspicions: string[] }
+/** A life without a word on what is wrong with it, and for that word what manifests and names of WAL said. */
+export type LookedAtLife = StatusLife & { suspicions: string[]; partings: string[] }
 
 /** Looks at one life of a server. Requests grow with backups and dumps, not with WAL, unless all of it is to be exact. */
 export async function lookAtLife(archive: Archive, home: Home, question: LifeQuestion): Promise<LookedAtLife> {
@@ -59,6 +59,7 @@ export async function lookAtLife(archive: Archive, home: Home, question: LifeQue
     base_backups,
     dumps: dumpItems,
     suspicions: [...bases, ...dumps].flatMap(({ id, suspicions }) => suspicions.map((one) => `${id}: ${one}`)),
+    partings: wal.partings,
   }
 }
 

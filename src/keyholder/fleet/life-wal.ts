@@ -1,5 +1,5 @@
 import type { Home } from '../../box/key-names.js'
-import type { Lsn } from '../../wal/lsn.js'
+import { formatLsn, type Lsn } from '../../wal/lsn.js'
 import type { Archive } from '../archive.js'
 import type { BackupPlace } from '../backup-place.js'
 import { damageAsNull } from '../damage.js'
@@ -77,13 +77,20 @@ export class LifeWal {
     return null
   }
 
-  /** Whether every name of WAL on a way was seen. */
+  /** Whether every name of WAL on a way was seen, and there is one way to follow. */
   isListed(way: readonly Leg[]): boolean {
-    return way.every(({ timeline }) => this.#at(timeline)?.segments?.listed ?? true)
+    return way.every(({ timeline }) => {
+      const segments = this.timelines.find((one) => one.timeline === timeline)?.segments
+      return !segments || (segments.listed && segments.partsAt === null)
+    })
   }
 
-  #at(timeline: number): TimelineExtent | undefined {
-    return this.timelines.find((one) => one.timeline === timeline)
+  /** Where two servers wrote the same WAL, a sentence each, as far as it was seen. */
+  get partings(): string[] {
+    return this.timelines.flatMap(({ timeline, segments }) => {
+      const at = segments?.partsAt ?? null
+      return at === null ? [] : [`WAL of timeline ${timeline} is stored in two ways at ${formatLsn(at)}`]
+    })
   }
 }
 

@@ -11,8 +11,11 @@ export function warningsOf(life: LookedAtLife, settings: StatusSettings): Status
     ...ofDrill(life, settings),
     ...ofVerify(life),
     ...ofSuspicions(life),
+    ...life.partings.map((one) => warn('parted', `${one}, as after a split brain`, PARTED)),
   ]
 }
+
+const PARTED = 'See "postbox list --server NAME", which says how far each way reaches: a restore follows one of them.'
 
 /** A server that keyholder.yaml names, and the bucket does not. */
 export function nothingStored(file: string): StatusWarning {

@@ -1,4 +1,4 @@
-import type { Home } from '../../box/key-names.js'
+import { parseSegmentKey, type Home } from '../../box/key-names.js'
 import type { Lsn } from '../../wal/lsn.js'
 import type { Archive } from '../archive.js'
 import { RunBuilder, type WalRun } from '../wal-chain.js'
@@ -18,6 +18,8 @@ export interface SegmentExtent {
   /** of the last segments: stored bytes for each byte of WAL */
   ratio: number
   newest: PlacedObject
+  /** where what was seen parts in two, as after a split brain; null when it does not */
+  partsAt: Lsn | null
   /** when the segment that ends there was stored; null where it was not looked at */
   storedAt(end: Lsn): Date | null
 }
@@ -41,7 +43,14 @@ export async function segmentExtent(
   const [oldest, newest] = [first.found[0]!, last.found.at(-1)!]
   const times = new Map([...first.found, ...last.found].map(({ to, object }) => [to, object.storedAt]))
   const storedAt = (end: Lsn) => times.get(end) ?? null
-  const ends = { from: oldest.from, to: newest.to, newest, storedAt, ratio: meanBytes(last.found) / segmentBytes }
+  const ends = {
+    from: oldest.from,
+    to: newest.to,
+    newest,
+    partsAt: partingOf(first.found) ?? partingOf(last.found),
+    storedAt,
+    ratio: meanBytes(last.found) / segmentBytes,
+  }
   if (first.whole) {
     const bytes = first.found.reduce((sum, { object }) => sum + object.bytes, 0)
     const runs = runsOf(first.found, segmentBytes)
@@ -52,6 +61,18 @@ export async function segmentExtent(
   const objects = Number((newest.to - oldest.from) / BigInt(segmentBytes))
   const bytes = objects * (await sampledBytes(archive, folder, oldest.from, newest.from))
   return { ...ends, runs, objects, bytes, listed: false }
+}
+
+/** The first segment that is stored with two contents, or does not follow the one in front of it. */
+function partingOf(found: readonly PlacedObject[]): Lsn | null {
+  let front: { place: PlacedObject; mark: string } | null = null
+  for (const place of found) {
+    const { previous, sha12: mark } = parseSegmentKey(place.object.key)!
+    if (front?.place.from === place.from && front.mark !== mark) return place.from
+    if (front?.place.to === place.from && previous !== null && previous !== front.mark) return place.from
+    front = { place, mark }
+  }
+  return null
 }
 
 /** Mean size of a segment, from a few in each of equal stretches: what is written changes with the years. */
