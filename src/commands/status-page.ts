@@ -106,6 +106,8 @@ const GROUPS: Record<string, string> = {
   drill_none: 'no restore was ever proved',
   drill_failed: 'the last drill failed',
   drill_age: 'the last drill was long ago',
+  verify_none: 'WAL was never looked through for gaps',
+  verify_age: 'WAL was looked through for gaps long ago',
   verify_failed: 'something is lost, as the last verify found',
   suspicious: 'something is suspicious',
   parted: 'WAL is stored in two ways, as after a split brain',

@@ -40,6 +40,7 @@ interface Options {
   exact?: boolean
   baseMaxAge?: number
   drillMaxAge?: number
+  verifyMaxAge?: number
   quietMax?: number
   priceGbMonth?: number
   priceThousandRequests?: number
@@ -61,6 +62,7 @@ export function statusCommand(): Command {
     .option('--exact', 'list every name: gaps, last commits and sizes as they are, and as many requests as that takes')
     .addOption(age('--base-max-age <time>', 'warn when the last base backup is older', '8d'))
     .addOption(age('--drill-max-age <time>', 'warn when no restore was proved for longer', '31d'))
+    .addOption(age('--verify-max-age <time>', 'warn when a long row of WAL was not looked through for longer', '8d'))
     .addOption(age('--quiet-max <time>', 'warn when no WAL was stored for longer', '1d'))
     .addOption(price('--price-gb-month <number>', `of a GB (2^30 bytes) for a month (default: ${priceGbMonth})`))
     .addOption(
@@ -116,6 +118,7 @@ function settingsOf(known: StatusSettings, options: Options): StatusSettings {
   return {
     baseMaxAgeSeconds: options.baseMaxAge ?? known.baseMaxAgeSeconds,
     drillMaxAgeSeconds: options.drillMaxAge ?? known.drillMaxAgeSeconds,
+    verifyMaxAgeSeconds: options.verifyMaxAge ?? known.verifyMaxAgeSeconds,
     quietMaxSeconds: options.quietMax ?? known.quietMaxSeconds,
     priceGbMonth: options.priceGbMonth ?? known.priceGbMonth,
     priceThousandRequests: options.priceThousandRequests ?? known.priceThousandRequests,

@@ -98,7 +98,7 @@ describe('each server', () => {
     ['payments', 'crit', ['nothing_stored']],
     ['reports', 'ok', []],
     ['stock', 'ok', []],
-    ['warehouse', 'warn', ['drill_none']],
+    ['warehouse', 'warn', ['drill_none', 'verify_none']],
     ['young', 'crit', ['no_base', 'drill_none']],
   ])('%s is %s', (server, level, warnings) => {
     expect([life(server).level, names(life(server))]).toEqual([level, warnings])
@@ -173,7 +173,10 @@ describe('one server', () => {
     ])
     expect(life.window).toMatchObject({ checked: 'verified', checked_to_at: one.ago(2).toISOString() })
     expect(life.last_verify).toMatchObject({ ok: true, deep: false, age_seconds: 2 * 86_400 })
-    expect(names(life)).toContain('window_broken')
+    expect(names(life)).toEqual(['window_broken', 'drill_none'])
+    const settings = { ...standardSettings, verifyMaxAgeSeconds: 86_400 }
+    const { life: strict } = await status('details', { server: 'long', settings })
+    expect(names(strict)).toContain('verify_age')
   })
 
   test('is said to have WAL in two ways where two servers wrote it, or one does not follow the other', async () => {

@@ -9,7 +9,7 @@ export function warningsOf(life: LookedAtLife, settings: StatusSettings): Status
     ...ofBases(life, settings),
     ...ofWindow(life, settings),
     ...ofDrill(life, settings),
-    ...ofVerify(life),
+    ...ofVerify(life, settings),
     ...ofSuspicions(life),
     ...life.partings.map((one) => warn('parted', `${one}, as after a split brain`, PARTED)),
   ]
@@ -80,11 +80,25 @@ function ofDrill({ last_drill }: LookedAtLife, { drillMaxAgeSeconds }: StatusSet
   return [warn('drill_age', message, hint)]
 }
 
-function ofVerify({ last_verify }: LookedAtLife): StatusWarning[] {
-  if (!last_verify || last_verify.ok) return []
-  const { verified_at, problem } = last_verify
-  const message = `"postbox verify" found something lost on ${shortTime(verified_at)}: ${problem ?? 'no more is known'}`
-  return [crit('verify_failed', message, 'Run "postbox verify --server NAME --store".')]
+/** Of what is seen whole each time nothing more is asked. */
+function ofVerify(
+  { last_verify, window, partings }: LookedAtLife,
+  { verifyMaxAgeSeconds }: StatusSettings,
+): StatusWarning[] {
+  const hint = 'Run "postbox verify --server NAME --store" on a schedule.'
+  if (last_verify && !last_verify.ok) {
+    const { verified_at, problem } = last_verify
+    const message = `"postbox verify" found something lost on ${shortTime(verified_at)}: ${problem ?? 'no more is known'}`
+    return [crit('verify_failed', message, 'Run "postbox verify --server NAME --store".')]
+  }
+  if (!window || window.checked === 'listed' || partings.length > 0) return []
+  if (!last_verify || window.checked === 'no') {
+    return [warn('verify_none', 'its WAL was never looked through for gaps, and is too long for it now', hint)]
+  }
+  if (last_verify.age_seconds <= verifyMaxAgeSeconds) return []
+  const age = formatAge(last_verify.age_seconds)
+  const message = `its WAL was last looked through for gaps ${age} ago, more than ${formatAge(verifyMaxAgeSeconds)}`
+  return [warn('verify_age', message, hint)]
 }
 
 function ofSuspicions({ suspicions }: LookedAtLife): StatusWarning[] {

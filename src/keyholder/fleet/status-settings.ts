@@ -6,6 +6,8 @@ import { parseDuration } from '../../units.js'
 export interface StatusSettings {
   baseMaxAgeSeconds: number
   drillMaxAgeSeconds: number
+  /** of WAL that is too long to be looked through each time */
+  verifyMaxAgeSeconds: number
   quietMaxSeconds: number
   /** for a GB (2^30 bytes) that is stored for a month */
   priceGbMonth: number
@@ -20,6 +22,7 @@ const DAY = 86_400
 export const standardSettings: StatusSettings = {
   baseMaxAgeSeconds: 8 * DAY,
   drillMaxAgeSeconds: 31 * DAY,
+  verifyMaxAgeSeconds: 8 * DAY,
   quietMaxSeconds: DAY,
   priceGbMonth: 0.023,
   priceThousandRequests: 0.005,
@@ -45,6 +48,7 @@ export const StatusSection = z
   .strictObject({
     base_max_age: Duration.optional(),
     drill_max_age: Duration.optional(),
+    verify_max_age: Duration.optional(),
     quiet_max: Duration.optional(),
     price_gb_month: Price.optional(),
     price_thousand_requests: Price.optional(),
@@ -56,6 +60,7 @@ export const StatusSection = z
   .transform((section): StatusSettings => ({
     baseMaxAgeSeconds: section.base_max_age ?? standardSettings.baseMaxAgeSeconds,
     drillMaxAgeSeconds: section.drill_max_age ?? standardSettings.drillMaxAgeSeconds,
+    verifyMaxAgeSeconds: section.verify_max_age ?? standardSettings.verifyMaxAgeSeconds,
     quietMaxSeconds: section.quiet_max ?? standardSettings.quietMaxSeconds,
     priceGbMonth: section.price_gb_month ?? standardSettings.priceGbMonth,
     priceThousandRequests: section.price_thousand_requests ?? standardSettings.priceThousandRequests,
