@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { PostboxError } from './errors.js'
 import { parseListenAddress, type ListenAddress } from './observe/listen-address.js'
@@ -139,6 +139,12 @@ export function issuerConfig(env: Environment = process.env): IssuerConfig {
 /** Where the servers, their tokens' hashes and their retention stand. */
 export function keyholderFile(env: Environment = process.env): string {
   return optional(env, 'POSTBOX_KEYHOLDER_FILE') ?? 'keyholder.yaml'
+}
+
+/** The same for a command that can do without: null where none is named and there is none in the usual place. */
+export function keyholderFileIfAny(env: Environment = process.env): string | null {
+  const named = optional(env, 'POSTBOX_KEYHOLDER_FILE')
+  return named ?? (existsSync(keyholderFile(env)) ? keyholderFile(env) : null)
 }
 
 /** Throws `config_invalid` for a word that is no level. */

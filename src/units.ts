@@ -43,3 +43,16 @@ export function formatBytes(bytes: number): string {
   }
   return `${bytes}B`
 }
+
+/** Seconds for people, in two units at the most: `45 s`, `12 min`, `5 h 20 min`, `3 d 4 h`. */
+export function formatAge(seconds: number): string {
+  const whole = Math.round(seconds)
+  if (whole < 60) return `${whole} s`
+  const minutes = Math.round(whole / 60)
+  if (minutes < 60) return `${minutes} min`
+  const [big, small, bigUnit, smallUnit] =
+    minutes < 48 * 60
+      ? ([Math.floor(minutes / 60), minutes % 60, 'h', 'min'] as const)
+      : ([Math.floor(minutes / 1440), Math.floor((minutes % 1440) / 60), 'd', 'h'] as const)
+  return small === 0 ? `${big} ${bigUnit}` : `${big} ${bigUnit} ${small} ${smallUnit}`
+}

@@ -101,7 +101,7 @@ export function previousOfFirst(before: string | null, historyMark: string): str
 }
 
 /** LSN in a key: 16 hex digits, so that names sort by it and hold no slash. */
-const lsnDigits = (lsn: Lsn): string => lsn.toString(16).toUpperCase().padStart(16, '0')
+export const lsnDigits = (lsn: Lsn): string => lsn.toString(16).toUpperCase().padStart(16, '0')
 
 export const tailsPrefix = (home: Home): string => `${homePrefix(home)}tail/`
 export const tailPrefix = (home: Home, timeline: number, segment: string): string =>

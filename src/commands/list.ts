@@ -3,6 +3,7 @@ import { checkServerName } from '../box/server-name.js'
 import { PostboxError } from '../errors.js'
 import type { Archive } from '../keyholder/archive.js'
 import type { ListedDump } from '../keyholder/dumps/list-dumps.js'
+import { inOrder } from '../keyholder/in-order.js'
 import { listHome, type ListedBackup, type ListedHome } from '../keyholder/list-server.js'
 import type { ListedTimeline } from '../keyholder/list-timelines.js'
 import { lastProbe, type ProbeSummary } from '../keyholder/probe/stored-probe.js'
@@ -15,7 +16,10 @@ const help = `
 Example:
   $ postbox list --server db1
 
-It reads the bucket alone. A backup can be restored to any moment of its window, a dump as it is. Times are UTC.`
+It reads the bucket alone, and every name of WAL in it: for hundreds of servers at a glance there is "postbox status". A
+backup can be restored to any moment of its window, a dump as it is. Times are UTC.`
+
+const SERVERS_AT_ONCE = 4
 
 interface Options {
   server?: string
@@ -41,11 +45,15 @@ export function listCommand(): Command {
 
 async function listAll(archive: Archive, asked: string | null): Promise<ListedHome[]> {
   const homes: ListedHome[] = []
-  for (const server of asked === null ? await servers(archive) : [checkServerName(asked)]) {
+  const listServer = async (server: string): Promise<ListedHome[]> => {
+    const found: ListedHome[] = []
     for (const systemIdentifier of await systemIdentifiers(archive, server)) {
-      homes.push(await listHome(archive, { server, systemIdentifier }))
+      found.push(await listHome(archive, { server, systemIdentifier }))
     }
+    return found
   }
+  const wanted = asked === null ? await servers(archive) : [checkServerName(asked)]
+  for await (const found of inOrder(wanted, { atOnce: SERVERS_AT_ONCE }, listServer)) homes.push(...found)
   if (asked !== null && homes.length === 0) {
     const hint = 'Run "postbox list" to see which servers are in the bucket.'
     throw new PostboxError('backup_missing', `nothing is stored for server ${asked}`, hint)

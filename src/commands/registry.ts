@@ -63,6 +63,12 @@ export const commands: readonly CommandEntry[] = [
     load: async () => (await import('./list.js')).listCommand(),
   },
   {
+    name: 'status',
+    description: 'how every server of a bucket stands: last base backup, window, how far behind, drill, size and cost',
+    example: 'postbox status --html status.html',
+    load: async () => (await import('./status.js')).statusCommand(),
+  },
+  {
     name: 'restore',
     description: 'restore a backup into an empty data directory, up to a point in time',
     example: 'postbox restore --server db1 --data-dir /var/lib/postgresql/18/main --target latest',

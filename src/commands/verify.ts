@@ -4,6 +4,7 @@ import { PostboxError } from '../errors.js'
 import type { Archive } from '../keyholder/archive.js'
 import { systemIdentifiers } from '../keyholder/stored-backups.js'
 import { verifyParts, verifyWal } from '../keyholder/verify/verify-contents.js'
+import { storeVerify, verifyResult } from '../keyholder/verify/stored-verify.js'
 import { verifyHome, type Problem, type VerifiedFolder, type VerifiedHome } from '../keyholder/verify/verify-home.js'
 import { parseJobs } from './parse-jobs.js'
 import { Progress } from './progress.js'
@@ -18,6 +19,9 @@ Examples:
   Read and unpack every byte:
   $ postbox verify --server db1 --deep
 
+  Keep the result for "postbox status", below .postbox/verify/ (the S3 key needs s3:PutObject there):
+  $ postbox verify --server db1 --store
+
 Exit codes: 0 nothing that was promised is lost (there may be warnings), 1 something is.`
 
 interface Options {
@@ -25,6 +29,7 @@ interface Options {
   systemIdentifier?: string
   backup?: string
   deep?: boolean
+  store?: boolean
   jobs: number
   json?: true
 }
@@ -40,10 +45,22 @@ export function verifyCommand(): Command {
     .option('--all', 'all of them (the default)')
     .option('--deep', 'read everything, compare every SHA-256, unpack every frame')
     .addOption(new Option('--jobs <number>', 'objects to read at once').argParser(parseJobs).default(4))
+    .option('--store', 'keep the result in the bucket, where "postbox status" finds it; not with --backup')
     .option('--json', 'print JSON')
     .addHelpText('after', help)
     .action(async (options: Options) => {
-      const homes = await withArchive((archive) => verifyAll(archive, options))
+      if (options.store && options.backup !== undefined) {
+        const hint = 'Leave one of the two out.'
+        throw new PostboxError('bad_argument', '--store keeps what was found of everything, not of one backup', hint)
+      }
+      const homes = await withArchive(async (archive, { bucket }, s3) => {
+        const startedAt = new Date()
+        const found = await verifyAll(archive, options)
+        for (const one of options.store ? found : []) {
+          await storeVerify(s3, bucket, verifyResult(one, one.deep, startedAt))
+        }
+        return found
+      })
       process.stdout.write(
         options.json ? JSON.stringify({ ok: isSound(homes), servers: homes }, null, 1) + '\n' : describeAll(homes),
       )

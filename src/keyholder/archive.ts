@@ -15,8 +15,11 @@ export type { StoredObject } from './object-versions.js'
 
 /** The bucket as the keyholder sees it: it can be read. Knows S3 and nothing of what is stored. */
 export interface Archive {
-  /** Objects under `prefix` in key order, by their earliest version; `after`: only keys that sort behind it. */
-  list(prefix: string, after?: string): AsyncGenerator<StoredObject>
+  /**
+   * Objects under `prefix` in key order, by their earliest version; `after`: only keys that sort behind it. `pageKeys`: how
+   * many one request asks for, where no more will be wanted.
+   */
+  list(prefix: string, after?: string, pageKeys?: number): AsyncGenerator<StoredObject>
   /** Names of the folders right under `prefix`, without slashes. Costs one request per thousand folders. */
   folders(prefix: string): AsyncGenerator<string>
   /**
@@ -32,8 +35,8 @@ export function openArchive(s3: S3Client, bucket: string, options: ArchiveOption
   const ask = <T>(doing: string, request: (attempt: Attempt) => Promise<T>): Promise<T> =>
     asking(bucket, doing, options, request)
 
-  async function* list(prefix: string, after?: string): AsyncGenerator<StoredObject> {
-    for await (const key of listKeys(s3, bucket, options, prefix, after)) {
+  async function* list(prefix: string, after?: string, pageKeys?: number): AsyncGenerator<StoredObject> {
+    for await (const key of listKeys(s3, bucket, options, prefix, after, pageKeys)) {
       const object = asObject(key)
       if (object) yield object
     }
@@ -72,11 +75,18 @@ export async function* listKeys(
   options: ArchiveOptions,
   prefix: string,
   after?: string,
+  pageKeys?: number,
 ): AsyncGenerator<StoredKey> {
   const pages = new VersionPages()
   let marker: { KeyMarker?: string; VersionIdMarker?: string } = after === undefined ? {} : { KeyMarker: after }
   for (;;) {
-    const command = new ListObjectVersionsCommand({ Bucket: bucket, Prefix: prefix, EncodingType: 'url', ...marker })
+    const command = new ListObjectVersionsCommand({
+      Bucket: bucket,
+      Prefix: prefix,
+      EncodingType: 'url',
+      MaxKeys: pageKeys,
+      ...marker,
+    })
     const doing = `listing ${prefix}`
     const page = await asking(bucket, doing, options, ({ signal }) => s3.send(command, { abortSignal: signal }))
     // Ceph lists the marker itself once more in a bucket with versions.

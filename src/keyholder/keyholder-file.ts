@@ -3,6 +3,7 @@ import { z } from 'zod'
 import { checkServerName } from '../box/server-name.js'
 import { PostboxError } from '../errors.js'
 import { parseBytes, parseDuration } from '../units.js'
+import { StatusSection, type StatusSettings } from './fleet/status-settings.js'
 import { RetentionSchema, type Retention } from './prune/retention-schema.js'
 import { defaultMaxPartBytes, longestLifeSeconds } from './sign.js'
 import { maxObjectBytes } from './sign-policy.js'
@@ -53,11 +54,12 @@ const KeyholderFile = z.strictObject({
     error: ({ code }) =>
       code === 'invalid_key' ? 'is not a server name' : 'must name each server, with its token_sha256 below it',
   }),
+  status: StatusSection.prefault({}),
 })
 
 /** The servers of keyholder.yaml that have a token. Throws `config_invalid` naming the file, the place and what is wrong. */
 export function parseKeyholderFile(path: string, text: string): KnownServer[] {
-  const servers = Object.entries(parseFile(path, text)).flatMap(([server, entry]): KnownServer[] => {
+  const servers = Object.entries(parseFile(path, text).servers).flatMap(([server, entry]): KnownServer[] => {
     const { token_sha256: hash, grant_life: grantLifeSeconds, max_part_bytes: maxPartBytes } = entry
     return hash === undefined ? [] : [{ server, tokenSha256: Buffer.from(hash, 'hex'), grantLifeSeconds, maxPartBytes }]
   })
@@ -67,17 +69,23 @@ export function parseKeyholderFile(path: string, text: string): KnownServer[] {
 
 /** The retention of each server of keyholder.yaml that has one. Throws as parseKeyholderFile() does. */
 export function parseRetentions(path: string, text: string): Map<string, Retention> {
-  const entries = Object.entries(parseFile(path, text))
+  const entries = Object.entries(parseFile(path, text).servers)
   return new Map(entries.flatMap(([server, { retention }]) => (retention ? [[server, retention] as const] : [])))
 }
 
-function parseFile(path: string, text: string): z.infer<typeof KeyholderFile>['servers'] {
+/** All servers of keyholder.yaml, and what it says of `postbox status`. Throws as parseKeyholderFile() does. */
+export function parseStatusSettings(path: string, text: string): { servers: string[]; settings: StatusSettings } {
+  const { servers, status } = parseFile(path, text)
+  return { servers: Object.keys(servers), settings: status }
+}
+
+function parseFile(path: string, text: string): z.infer<typeof KeyholderFile> {
   const lines = new LineCounter()
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false })
   const broken = document.errors[0]
   if (broken) throw invalid(path, lines.linePos(broken.pos[0]).line, broken.message)
   const parsed = KeyholderFile.safeParse(document.toJS() ?? {})
-  if (parsed.success) return parsed.data.servers
+  if (parsed.success) return parsed.data
   const { path: where, message } = parsed.error.issues[0]!
   throw invalid(path, lineOf(document, lines, where), [where.join('.'), message].filter(Boolean).join(': '))
 }

@@ -2,7 +2,8 @@ import { readFile, stat } from 'node:fs/promises'
 import { asPostboxError, PostboxError } from '../errors.js'
 import type { Logger } from '../log.js'
 import { formatDuration } from '../units.js'
-import { parseKeyholderFile, parseRetentions, type KnownServer } from './keyholder-file.js'
+import type { StatusSettings } from './fleet/status-settings.js'
+import { parseKeyholderFile, parseRetentions, parseStatusSettings, type KnownServer } from './keyholder-file.js'
 import type { Retention } from './prune/retention-schema.js'
 import { longLifeSeconds } from './sign.js'
 
@@ -44,6 +45,11 @@ export async function readRetention(path: string, server: string): Promise<Reten
   const hint =
     'Write below the server, for example: retention: { backups: { for: 14d, weeks: 4 }, point_in_time: 14d }.'
   throw new PostboxError('config_missing', message, hint)
+}
+
+/** All servers, and what the file says of `postbox status`. Throws `config_missing` or `config_invalid`. */
+export async function readStatusSettings(path: string): Promise<{ servers: string[]; settings: StatusSettings }> {
+  return parseStatusSettings(path, await readText(path))
 }
 
 async function readText(path: string): Promise<string> {

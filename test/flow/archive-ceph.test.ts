@@ -45,6 +45,7 @@ describe.runIf(await cephAvailable())('the archive at a real Ceph', () => {
     expect(listed.map((one) => one.key)).toEqual(keys)
     expect(await read(bucket, listed[1_100]!)).toBe(keys[1_100])
     expect((await all(archive.list('many/', 'many/01000'))).map((one) => one.key)).toEqual(keys.slice(1_000))
+    expect((await all(archive.list('many/', 'many/01190', 5))).map((one) => one.key)).toEqual(keys.slice(1_190))
     expect((await all(archive.list('many/', keys[1_200]))).map((one) => one.key)).toEqual(keys.slice(1_201))
   })
 

@@ -49,6 +49,26 @@ describe('an archive that a worker wrote', () => {
     }
   })
 
+  test('reaches as far by its ends alone, as "postbox status" looks at it, as by all its names', async () => {
+    interface Windows {
+      servers: {
+        window: { from_lsn: string; to_lsn: string; to_at: string }
+        backups: { window: { from_lsn: string; to_lsn: string; to_at: string } }[]
+      }[]
+    }
+    const ask = async (...args: string[]) => {
+      const { stdout } = await postbox([...args, '--server', 'db1', '--json'], keyholderEnv(backedUp.s3, 'backups'))
+      return (JSON.parse(stdout) as Windows).servers[0]!
+    }
+    const listed = (await ask('list')).backups.at(-1)!.window
+    for (const args of [['status'], ['status', '--exact']]) {
+      const { window } = await ask(...args)
+      expect(window).toMatchObject({ from_lsn: listed.from_lsn, to_lsn: listed.to_lsn })
+      // Nothing in it was committed after it was stored.
+      expect(Date.parse(window.to_at)).toBeGreaterThanOrEqual(Math.floor(Date.parse(listed.to_at) / 1000) * 1000)
+    }
+  })
+
   test('shows each changed byte to who reads it, wherever it is', async () => {
     const { bucket } = backedUp
     const changed = [

@@ -9,6 +9,7 @@ import {
   manifestKey,
   partKey,
   segmentKey,
+  sha12,
   tailKey,
   type Previous,
 } from '../../src/box/key-names.js'
@@ -161,6 +162,37 @@ export class SyntheticArchive {
   /** Stores segments from one position up to, and without, another. */
   segments(timeline: number, from: string, to: string): void {
     for (let at = parseLsn(from); at < parseLsn(to); at += BigInt(MB)) this.segment(timeline, formatLsn(at))
+  }
+
+  /** Stores so many segments from a position on by their names alone, each so many bytes: for what lists and reads nothing. */
+  names(
+    timeline: number,
+    from: string,
+    count: number,
+    bytes = 100,
+    storedAt: (index: number) => Date = this.clock,
+  ): void {
+    const content = Buffer.alloc(bytes)
+    let previous: string | null = null
+    for (let index = 0; index < count; index++) {
+      const start = parseLsn(from) + BigInt(index) * BigInt(MB)
+      const raw = Buffer.alloc(32)
+      raw.writeUInt32BE(index + 1)
+      const key = segmentKey(this.home, { timeline, start }, MB, raw, previous)
+      previous = sha12(raw)
+      this.bucket.put(key, content, { storedAt: storedAt(index) })
+    }
+  }
+
+  /** Stores so many tails of 64 bytes of WAL from a position on by their names alone, within one segment. */
+  tailNames(timeline: number, from: string, count: number): void {
+    const first = parseLsn(from)
+    for (let index = 0; index < count; index++) {
+      const range = { from: first + BigInt(64 * index), to: first + BigInt(64 * index + 64) }
+      const mark = sha256(Buffer.from(String(range.to)))
+      const key = tailKey(this.home, { timeline, start: segmentStart(first, MB) }, MB, range, mark)
+      this.bucket.put(key, Buffer.alloc(20), { storedAt: this.clock() })
+    }
   }
 
   /** Stores the history of a timeline: where it left each ancestor. */

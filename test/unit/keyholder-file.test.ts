@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { parseKeyholderFile } from '../../src/keyholder/keyholder-file.js'
+import { standardSettings } from '../../src/keyholder/fleet/status-settings.js'
+import { parseKeyholderFile, parseStatusSettings } from '../../src/keyholder/keyholder-file.js'
 
 const hash = 'ab'.repeat(32)
 const other = 'cd'.repeat(32)
@@ -27,6 +28,15 @@ servers:
     ])
   })
 
+  test('may say what postbox status warns of and what things cost; what it leaves out is as usual', () => {
+    const text = `servers:\n  db1: { token_sha256: ${hash} }\nstatus: { base_max_age: 2d, price_gb_month: 0.01, currency: EUR }\n`
+    expect(parseStatusSettings('k.yaml', text)).toEqual({
+      servers: ['db1'],
+      settings: { ...standardSettings, baseMaxAgeSeconds: 172_800, priceGbMonth: 0.01, currency: 'EUR' },
+    })
+    expect(parseStatusSettings('k.yaml', 'servers: {}')).toEqual({ servers: [], settings: standardSettings })
+  })
+
   test('may name no server yet', () => {
     expect(parseKeyholderFile('k.yaml', 'servers: {}')).toEqual([])
   })
@@ -51,6 +61,11 @@ servers:
       'one token for two servers',
       `servers:\n  db1: { token_sha256: ${hash} }\n  db2: { token_sha256: ${hash} }`,
       /servers db1 and db2 have the same token/,
+    ],
+    [
+      'a price that is none',
+      'servers: {}\nstatus:\n  price_gb_month: cheap\n',
+      /line 3: status\.price_gb_month: must be/,
     ],
     [
       'a name twice',

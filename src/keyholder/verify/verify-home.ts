@@ -30,6 +30,10 @@ export interface VerifiedHome {
   dumps: number
   segments: number
   tails: number
+  /** WAL that is missing between what is stored, from the oldest backup on; nothing where one backup was looked at alone */
+  wal_gaps: ListedHome['wal_gaps']
+  /** whole segments of each timeline, from the first to the last */
+  wal: ListedHome['wal_gaps']
   problems: Problem[]
 }
 
@@ -79,8 +83,13 @@ export async function verifyHome(
     }
   }
   await folders.leave()
-  problems.push(...problemsListed(await listHome(archive, home), only))
-  return { server, system_identifier, ...counted, problems }
+  const listed = await listHome(archive, home)
+  problems.push(...problemsListed(listed, only))
+  const { wal_gaps } = listed
+  const wal = listed.timelines.flatMap(({ timeline, from_lsn, to_lsn }) =>
+    from_lsn === null || to_lsn === null ? [] : [{ timeline, from_lsn, to_lsn }],
+  )
+  return { server, system_identifier, ...counted, wal_gaps, wal, problems }
 }
 
 /** Compares the folders of backups and dumps with their manifests; a listing gives each folder's keys in one go. */
