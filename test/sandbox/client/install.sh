@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # install.sh DIR: pg_dump and psql of Postgres 18 (and what comes with them) in DIR/bin, from packages of a newer Debian that
-# are only unpacked there, about 30 MB. No root. Two at once wait for each other.
+# are only unpacked there, about 30 MB. No root. Two at once wait for each other. A mirror that lags behind will do.
 set -euo pipefail
 DIR=${1:?usage: install.sh DIR}; SUITE=${SUITE:-forky}
 mkdir -p "$DIR"; DIR=$(cd "$DIR" && pwd)
@@ -14,7 +14,7 @@ if [ ! -e "$DIR/done" ]; then
   mkdir -p "$DIR"/{lists/partial,cache/archives/partial,debs,root,bin}
   echo "deb $mirror $SUITE main" > "$DIR/sources.list"
   apt=(apt-get -qq -o Dir::Etc::sourcelist="$DIR/sources.list" -o Dir::Etc::sourceparts=- -o Dir::State::lists="$DIR/lists"
-       -o Dir::Cache="$DIR/cache" -o APT::Sandbox::User=root)
+       -o Dir::Cache="$DIR/cache" -o APT::Sandbox::User=root -o Acquire::Check-Valid-Until=false)
   "${apt[@]}" update >&2
   (cd "$DIR/debs" && "${apt[@]}" download postgresql-client-18 libpq5 libc6 libssl3t64 libzstd1 liblz4-1 zlib1g libgssapi-krb5-2 libldap2 \
      libkrb5-3 libk5crypto3 libcom-err2 libkrb5support0 libkeyutils1 libsasl2-2 libreadline8t64 libtinfo6 libgcc-s1 >&2)
