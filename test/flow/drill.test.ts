@@ -18,10 +18,12 @@ describe.each([15, 18] as const)('a drill of Postgres %i', (version) => {
   let sql: string
 
   beforeAll(async () => {
-    backedUp = await BackedUpServer.start({ version, initdb: ['--data-checksums'] })
+    const settings = { allow_in_place_tablespaces: 'on' }
+    backedUp = await BackedUpServer.start({ version, initdb: ['--data-checksums'], settings })
     const { postgres } = backedUp
     await postgres.query(`alter system set archive_command = 'touch /tmp/must-not-be-called'`)
-    await postgres.query(`create table t as select generate_series(1, 1000) n`)
+    await postgres.query(`create tablespace within location ''`)
+    await postgres.query(`create table t tablespace within as select generate_series(1, 1000) n`)
     await backedUp.backUp()
     await postgres.query('insert into t values (1001)')
     await backedUp.untilDurable()
