@@ -46,10 +46,10 @@ export async function installCatalog(client: ClientBase): Promise<void> {
 }
 
 async function checkVersion(client: ClientBase): Promise<void> {
-  const { rows } = await client.query<{ num: string; name: string }>(
-    `select current_setting('server_version_num') as num, current_setting('server_version') as name`,
+  const { rows } = await client.query<{ num: string; version: string }>(
+    `select current_setting('server_version_num') as num, current_setting('server_version') as version`,
   )
-  const { num, name } = rows[0]!
+  const { num, version: name } = rows[0]!
   if (Number(num) >= OLDEST_VERSION_NUM) return
   throw new PostboxError('postgres_too_old', `this is Postgres ${name}`, 'Postbox needs Postgres 15 or later.')
 }

@@ -26,7 +26,11 @@ export async function startStandby(primary: SandboxPostgres, settings: Record<st
   await writeFile(join(dataDir, 'standby.signal'), '')
   await follow({ dataDir }, primary)
   await run('chown', ['-R', '--reference', primary.dataDir, dataDir])
-  const standby = await startFromDataDir({ version: primary.version, dataDir, settings: { fsync: 'off', wal_keep_size: '0', ...settings } })
+  const standby = await startFromDataDir({
+    version: primary.version,
+    dataDir,
+    settings: { fsync: 'off', wal_keep_size: '0', ...settings },
+  })
   await caughtUp(standby, primary)
   return standby
 }
