@@ -90,10 +90,12 @@ async function setUp(postgres: SandboxPostgres): Promise<void> {
   const space = await sandboxOwned(join(await scratchDir('space'), 'elsewhere'))
   await postgres.query(`create tablespace elsewhere location '${space}'`)
   await postgres.query(`create tablespace within location ''`)
-  await postgres.query(`create table kept (n int primary key, place text, secret text default 'secret') tablespace elsewhere`)
+  await postgres.query(
+    `create table kept (n int primary key, place text, secret text default 'secret') tablespace elsewhere`,
+  )
   await postgres.query(`create table also tablespace within as select n from generate_series(1, 100) n`)
   // So that the backup is of several parts of 1 MB.
-  await postgres.query('create table bulky as select md5(n::text) as text from generate_series(1, 30000) n')
+  await postgres.query('create table bulky as select md5(n::text) as text from generate_series(1, 12000) n')
   await postgres.query(`create index also_n on also (n)`)
   await postgres.query('grant pg_read_all_data to postbox_worker')
   await postgres.query(`select backup.mask('public.kept.secret', '''***''')`)
