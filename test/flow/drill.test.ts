@@ -23,7 +23,9 @@ describe.each([15, 18] as const)('a drill of Postgres %i', (version) => {
     const { postgres } = backedUp
     await postgres.query(`alter system set archive_command = 'touch /tmp/must-not-be-called'`)
     await postgres.query(`create tablespace within location ''`)
-    await postgres.query(`create table t tablespace within as select generate_series(1, 1000) n`)
+    // BASE_BACKUP of Postgres 15 leaves such a tablespace out.
+    const space = version > 15 ? 'within' : 'pg_default'
+    await postgres.query(`create table t tablespace ${space} as select generate_series(1, 1000) n`)
     await backedUp.backUp()
     await postgres.query('insert into t values (1001)')
     await backedUp.untilDurable()
