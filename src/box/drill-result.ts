@@ -18,6 +18,8 @@ export const DrillResult = z.object({
   restored_bytes: z.number().int(),
   postgres_version_num: z.number().int(),
   checks: z.array(z.object({ name: z.string(), ok: z.boolean(), seen: z.string() })),
+  /** what could not be looked at here, and why; older results do not say */
+  not_run: z.array(z.string()).default([]),
 })
 
 export type DrillResult = z.infer<typeof DrillResult>

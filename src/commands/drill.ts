@@ -115,7 +115,7 @@ async function run(options: Options): Promise<void> {
 }
 
 function describe(result: DrillResult, key: string | null): string {
-  const { backup_id, target, restore_seconds, recovery_seconds, restored_bytes, checks, problem, ok } = result
+  const { backup_id, target, restore_seconds, recovery_seconds, restored_bytes, checks, not_run, problem, ok } = result
   return [
     `backup ${backup_id}, target ${target}`,
     `  restored ${roundBytes(restored_bytes)} in ${restore_seconds.toFixed(1)} s, recovered in ${recovery_seconds.toFixed(1)} s`,
@@ -126,6 +126,7 @@ function describe(result: DrillResult, key: string | null): string {
           ['', 'check', 'seen'],
           checks.map((one) => [one.ok ? 'ok' : 'BAD', one.name, one.seen]),
         )),
+    ...not_run.map((what) => `  not run: ${what}`),
     ok ? 'The backup is good.' : 'The backup could not be proved.',
     ...(key === null ? [] : [`The result is kept as ${key}.`]),
     '',

@@ -46,9 +46,16 @@ export async function checkReachable(
           'from the archive; if it does not, Postgres ends recovery with an error: then name an older --backup',
       )
       return { target, lastCommitMicros: null }
-    default:
-      return { target, lastCommitMicros: null }
+    case 'immediate':
+      return { target: await soonest(wal, route, stopLsn), lastCommitMicros: null }
   }
+}
+
+/** Postgres looks whether it is consistent before it takes the next record, so that there must be one. */
+async function soonest(wal: WalMap, route: Route, stopLsn: Lsn): Promise<Target> {
+  const far = route.end - stopLsn >= BigInt(wal.segmentBytes)
+  const goesOn = far || (route.end > stopLsn && (await wal.hasRecordAt(route, stopLsn)))
+  return { kind: goesOn ? 'immediate' : 'latest' }
 }
 
 /** Postgres stops at the first commit after the time (at it, when exclusive): there must be one. */

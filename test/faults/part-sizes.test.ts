@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { BackedUpServer } from '../sandbox/backed-up-server.js'
+import { diffSnapshots, snapshotRows } from '../sandbox/compare.js'
+import { Restores } from '../sandbox/restored.js'
 import { makeGrant } from '../sandbox/s3/test-grant.js'
 import { checkBecomes, recordAllWal, slotPosition, writeNoise } from './observe.js'
 import { showLogOfFailures } from './show-log.js'
@@ -30,6 +32,20 @@ describe('a grant for small parts', () => {
     const parts = backedUp.s3.requests.slice(from).filter(({ key }) => key && PART.test(key))
     expect(parts.length).toBeGreaterThan(12)
     expect(parts.every(({ status }) => status === 201)).toBe(true)
+  })
+
+  test('and as many at once as can be set, they are restored by as many at once', async () => {
+    await backedUp.postgres.query("select backup.configure('upload_connections', '32')")
+    await backedUp.backUp()
+    await backedUp.untilDurable()
+    const restores = new Restores(backedUp.s3, 'backups')
+    try {
+      const restored = await restores.recover(['--jobs', '64'])
+      const before = await snapshotRows(backedUp.postgres)
+      expect(diffSnapshots(before, await snapshotRows(restored), { recovered: true })).toEqual([])
+    } finally {
+      await restores.remove()
+    }
   })
 
   test('that a whole segment does not fit into is said to be too small, and WAL waits', async () => {

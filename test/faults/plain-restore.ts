@@ -5,7 +5,8 @@ import { parseSegmentKey, parseTailKey, sha12, tailsPrefix } from '../../src/box
 import { parseManifest, type Manifest } from '../../src/box/manifest.js'
 import { verifyBackupManifest } from '../sandbox/backup-manifest.js'
 import { sandboxOwned, scratchDir, startFromDataDir, type SandboxPostgres } from '../sandbox/postgres.js'
-import { run } from '../sandbox/run.js'
+import { clientPrograms } from '../sandbox/client/programs.js'
+import { plainEnv, run } from '../sandbox/run.js'
 import type { Bucket } from '../sandbox/s3/store.js'
 import { until } from '../sandbox/until.js'
 
@@ -85,15 +86,23 @@ async function joinTails(
   }
 }
 
+/** With zstd on the path, although the machine may have none. */
+async function withZstd(): Promise<Record<string, string>> {
+  return { ...plainEnv, PATH: `${plainEnv.PATH}:${(await clientPrograms()) ?? ''}` }
+}
+
 async function unpack(stored: Buffer, file: string, directory: string): Promise<void> {
   await writeFile(file, stored)
   await chmod(file, 0o644)
-  await run('tar', ['--zstd', '-xf', file, '-C', directory, '--no-same-owner'], { asSandboxUser: true })
+  await run('tar', ['--zstd', '-xf', file, '-C', directory, '--no-same-owner'], {
+    asSandboxUser: true,
+    env: await withZstd(),
+  })
 }
 
 /** Writes zstd files and unpacks them under their plain names, all by one call of the tool. */
 async function writeUnpacked(files: readonly (readonly [name: string, stored: Buffer])[]): Promise<void> {
   if (files.length === 0) return
   for (const [name, stored] of files) await writeFile(`${name}.zst`, stored, { mode: 0o644 })
-  await run('zstd', ['-dq', '--rm', ...files.map(([name]) => `${name}.zst`)])
+  await run('zstd', ['-dq', '--rm', ...files.map(([name]) => `${name}.zst`)], { env: await withZstd() })
 }

@@ -111,46 +111,6 @@ describe.each(postgresVersions)('a restore of Postgres %i', (version) => {
   })
 })
 
-describe('a restore of an unusual cluster', () => {
-  let restores: Restores
-
-  afterAll(() => restores.remove())
-
-  async function restoreOf(initdb: string[], settings: Record<string, string> = {}) {
-    const server = `unusual-${initdb.join('').replace(/[^a-z0-9]/g, '')}`
-    const postgres = await startPostgres({ initdb, settings: { wal_keep_size: '1GB', ...settings } })
-    try {
-      const made = await ArchiveMaker.open(postgres, s3.bucket('other'), server)
-      if (settings['allow_in_place_tablespaces']) {
-        await postgres.query(`create tablespace inside location ''`)
-        await postgres.query('create table inside tablespace inside as select generate_series(1, 100) n')
-      }
-      await made.backUp()
-      await postgres.query('create table kept as select n from generate_series(1, 50000) n')
-      await made.storeWal()
-      restores = new Restores(s3, 'other', 18, server)
-      const recovered = await restores.recover()
-      expect(diffSnapshots(await snapshotRows(postgres), await snapshotRows(recovered), { recovered: true })).toEqual(
-        [],
-      )
-      return recovered
-    } finally {
-      await postgres.remove()
-    }
-  }
-
-  test('that its group may read stays so', async () => {
-    const { dataDir } = await restoreOf(['--allow-group-access'])
-    expect((await stat(dataDir)).mode & 0o777).toBe(0o750)
-    expect((await stat(join(dataDir, 'PG_VERSION'))).mode & 0o777).toBe(0o640)
-  })
-
-  test('with a tablespace inside its data directory recovers', async () => {
-    const recovered = await restoreOf([], { allow_in_place_tablespaces: 'on' })
-    expect(await recovered.query('select count(*)::int n from inside')).toEqual([{ n: 100 }])
-  })
-})
-
 describe('a restore that cannot be', () => {
   let postgres: SandboxPostgres
   let restores: Restores
@@ -226,7 +186,8 @@ describe('a restore that cannot be', () => {
       s3.fail({ op: 'GetObject', nth: 3, times: 2, fault: { kind: 'status', status: 503, code: 'SlowDown' } }),
       s3.fail({ op: 'GetObject', nth: 6, times: 2, fault: { kind: 'cut-body', afterBytes: 1000 } }),
     ]
-    const recovered = await restores.recover()
+    // At once as much as can be: what comes back out of order must not be put together so.
+    const recovered = await restores.recover(['--jobs', '64'])
     for (const one of undo) one()
     expect(diffSnapshots(await snapshotRows(postgres), await snapshotRows(recovered), { recovered: true })).toEqual([])
     expect(await readFile(join(recovered.dataDir, 'PG_VERSION'), 'utf8')).toBe('18\n')

@@ -75,6 +75,7 @@ export class FleetServer {
       finished_at,
       ok,
       problem: null,
+      not_run: [],
       restore_seconds: 12,
       recovery_seconds: 4,
       restored_bytes: 1_000_000,

@@ -44,12 +44,18 @@ export class ArchiveMaker {
   }
 
   /** Takes a base backup into parts of `partBytes` of tar, each of several frames, and commits it. */
-  async backUp({ label = null as string | null, partBytes = 1024 * 1024, wal = true } = {}): Promise<Manifest> {
+  async backUp({
+    label = null as string | null,
+    partBytes = 1024 * 1024,
+    wal = true,
+    // called once, while the server waits for the reader in the middle of the backup
+    meanwhile = (): Promise<void> => Promise.resolve(),
+  } = {}): Promise<Manifest> {
     const startedAt = new Date()
     const backupId = formatBackupId(startedAt, randomBytes(2))
     const archives: { tablespace: string; location: string | null; tar: Buffer }[] = []
     const lsns = { start: 0n, stop: 0n, timeline: 0 }
-    for await (const event of this.#read(label ?? '')) {
+    for await (const event of this.#read(label ?? '', meanwhile)) {
       if (event.kind === 'start') Object.assign(lsns, { start: event.startLsn, timeline: event.timeline })
       if (event.kind === 'end') lsns.stop = event.stopLsn
       if (event.kind === 'tar') archives.push(event)
@@ -148,7 +154,7 @@ export class ArchiveMaker {
   }
 
   /** The source's events, with the frames of each archive joined. */
-  async *#read(label: string) {
+  async *#read(label: string, meanwhile: () => Promise<void>) {
     const connection = await ReplicationConnection.open(new Secret(this.postgres.url()), 'make-archive')
     const buffers = new FramePool(3, 512 * 1024)
     let current: { tablespace: string; location: string | null } | null = null
@@ -159,6 +165,7 @@ export class ArchiveMaker {
         if (event.kind === 'archive') current = event
         if (event.kind === 'manifest') current = { tablespace: 'manifest', location: null }
         if (event.kind === 'frame') {
+          if (pieces.length === 0 && current!.tablespace === 'base') await meanwhile()
           pieces.push(Buffer.from(event.buffer.subarray(0, event.bytes)))
           buffers.release(event.buffer)
         }

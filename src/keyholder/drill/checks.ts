@@ -44,13 +44,14 @@ export async function runQueries(client: pg.Client, queries: readonly string[]):
   return checks
 }
 
-/** Every index and table by pg_amcheck, where the package has it. */
-export async function amcheck(server: ScratchServer, user: string): Promise<DrillCheck[]> {
-  if (!(await hasProgram(server.options.programs, 'pg_amcheck'))) return []
+/** Every index and table by pg_amcheck; or, as text, why that cannot be here. */
+export async function amcheck(server: ScratchServer, user: string): Promise<DrillCheck | string> {
+  const { programs } = server.options
+  if (!(await hasProgram(programs, 'pg_amcheck'))) return `pg_amcheck: it is not in ${programs}`
   const { code, said } = await server.run('pg_amcheck', ['--all', '--install-missing', '--no-password', '-U', user])
   const absent = /amcheck.*(not available|could not open extension control)/s.test(said)
-  if (absent) return []
-  return [{ name: 'pg_amcheck', ok: code === 0, seen: code === 0 ? 'nothing wrong' : said.slice(0, 500) }]
+  if (absent) return 'pg_amcheck: the extension amcheck is not installed'
+  return { name: 'pg_amcheck', ok: code === 0, seen: code === 0 ? 'nothing wrong' : said.slice(0, 500) }
 }
 
 /** Every page, of a server that was stopped cleanly: by pg_checksums, or ourselves where the package lacks it. */

@@ -41,6 +41,8 @@ const HARMLESS: Record<string, string> = {
   autovacuum: 'off',
   max_prepared_transactions: '1000',
   max_locks_per_transaction: '256',
+  // Without it a tablespace within the data directory is taken for damage.
+  allow_in_place_tablespaces: 'on',
   logging_collector: 'off',
   log_destination: 'stderr',
 }

@@ -10,6 +10,6 @@ done
 
 as_root=()
 [ "$(id -u)" = 0 ] || as_root=(sudo -n)
-"${as_root[@]}" apt-get -qq update >&2
+"${as_root[@]}" apt-get -qq -o Acquire::Check-Valid-Until=false update >&2
 "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 \
   install --no-install-recommends ceph-common ceph-mon ceph-osd radosgw curl >&2
