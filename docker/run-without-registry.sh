@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# run-without-registry.sh DIR: compose.yaml with the images of build-without-registry.sh, from nothing to a base backup and its
+# restore, on the host's network. Ends with what it started; exit code 0 says that all of it held.
+set -euo pipefail
+DIR=$(cd "${1:?usage: run-without-registry.sh DIR}" && pwd)
+cd "$(dirname "$0")"
+compose() { docker-compose -p postbox-try -f compose.yaml -f "$DIR/host-network.yaml" "$@"; }
+sql() { compose exec -T postgres psql -h 127.0.0.1 -XAtqU postgres -c "$1"; }
+say() { echo "== $*"; }
+
+# Without a network of its own every service is at 127.0.0.1, and found there by its name.
+{
+  echo "version: '3.9'"
+  echo 'services:'
+  for service in postgres catalog worker issuer s3; do
+    printf '  %s:\n    network_mode: host\n    extra_hosts: [postgres:127.0.0.1, issuer:127.0.0.1, s3:127.0.0.1]\n' "$service"
+  done
+} > "$DIR/host-network.yaml"
+export POSTGRES_IMAGE=postbox-postgres:18
+finish() {
+  local code=$?
+  [ $code = 0 ] || compose logs --tail 30 || true
+  compose down --volumes --timeout 20 > "$DIR/down.log" 2>&1 || true
+  exit $code
+}
+trap finish EXIT
+
+say 'docker compose up'
+compose up --detach --no-build
+for service in postgres s3 issuer worker; do
+  id=$(compose ps -q "$service")
+  for _ in $(seq 60); do
+    health=$(docker inspect -f '{{.State.Health.Status}}' "$id")
+    [ "$health" != healthy ] || break
+    sleep 1
+  done
+  say "$service: $health; uid $(docker exec "$id" id -u); read-only: $(docker inspect -f '{{.HostConfig.ReadonlyRootfs}}' "$id"); $(
+    docker inspect -f '{{(index .State.Health.Log 0).Output}}' "$id" | head -n 1)"
+  [ "$health" = healthy ]
+  ! docker exec "$id" sh -c 'touch /opt/x || touch /usr/x' 2> /dev/null
+done
+say "the worker knows: $(compose exec -T worker sh -c 'ls /secrets; env' | grep -ciE 's3-key|aws_' || true) S3 keys"
+if compose exec -T worker postbox list --server db1; then exit 1; fi
+
+say 'SELECT backup.start_base()'
+sql "create table kept as select n from generate_series(1, 100000) n"
+job=$(sql "select backup.start_base('first')")
+sql "call backup.wait($job, '2 minutes')"
+sql "select job_id, state, bytes_done from backup.jobs"
+job=$(sql 'select backup.start_dump()')
+sql "call backup.wait($job, '2 minutes')"
+sql "select job_id, kind, state from backup.jobs"
+sql 'select pg_switch_wal()' > /dev/null
+for _ in $(seq 60); do [ "$(sql 'select bytes_at_risk = 0 from backup.status')" != t ] || break; sleep 1; done
+sql 'select name, state, message from backup.checks order by name'
+
+say 'postbox list, verify, drill'
+compose run --rm -T issuer list --server db1
+compose run --rm -T issuer verify --server db1 --deep
+compose run --rm -T issuer drill --server db1 --json
+say 'all of it held'
