@@ -1,10 +1,11 @@
-import { readFile, writeFile } from 'node:fs/promises'
+import { cp, readFile, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { clientPrograms } from '../sandbox/client/programs.js'
 import { keyholderEnv, postboxOk, WorkerProcess } from '../sandbox/command.js'
 import { removeScratch, scratchDir, startPostgres, type SandboxPostgres } from '../sandbox/postgres.js'
 import { turnOnTls } from '../sandbox/postgres-tls.js'
+import { run } from '../sandbox/run.js'
 import { startS3, type LocalS3 } from '../sandbox/s3/server.js'
 import { until } from '../sandbox/until.js'
 
@@ -89,6 +90,18 @@ test('PostgreSQL understands every line for pg_hba.conf', async () => {
   )
   expect(rules).toHaveLength(6)
   expect(rules).toEqual(rules.map((rule) => ({ ...rule, error: null })))
+})
+
+test("as in the worker's image, without what needs S3 keys, a command says where it is to be had", async () => {
+  const [from, to] = [join(import.meta.dirname, '../..'), join(scratch, 'image')]
+  for (const part of ['dist', 'package.json']) {
+    const filter = (path: string) => !path.endsWith('dist/keyholder')
+    await cp(join(from, part), join(to, part), { recursive: true, filter })
+  }
+  await symlink(join(from, 'node_modules'), join(to, 'node_modules'))
+  const call = (...args: string[]) => run(process.execPath, [join(to, 'dist/cli.js'), ...args])
+  expect(await call('help', 'worker')).toContain('It needs no S3 key')
+  await expect(call('list', '--server', 'db1')).rejects.toThrow('"postbox list" is not part of this installation')
 })
 
 /** Waits until the newest job has ended; throws when it did not end well. */
