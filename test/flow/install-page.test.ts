@@ -42,6 +42,11 @@ afterAll(async () => {
 
 const url = (user: string) => `postgresql://${user}@/postgres?host=${postgres.socketDir}&port=${postgres.port}`
 
+const databaseEnv = () => ({
+  POSTBOX_DATABASE_URL: `${postgres.url({ user: 'postbox' })}?sslmode=no-verify`,
+  POSTBOX_DATABASE_PASSWORD_FILE: join(scratch, 'password'),
+})
+
 test('the roles, rights and lines of docs/install.md are enough for a worker, and are no more', async () => {
   await postboxOk(['install', '--database-url', url('postgres'), '--server', 'db1'], {})
   await postgres.query(loginSql!)
@@ -54,8 +59,7 @@ test('the roles, rights and lines of docs/install.md are enough for a worker, an
   const grant = await postboxOk(['grant', '--server', 'db1', '--expires', '1h'], keyholderEnv(s3, 'acme-backups'))
   await postgres.query('select backup.install_grant($1)', [grant])
   worker = new WorkerProcess({
-    POSTBOX_DATABASE_URL: `${postgres.url({ user: 'postbox' })}?sslmode=no-verify`,
-    POSTBOX_DATABASE_PASSWORD_FILE: join(scratch, 'password'),
+    ...databaseEnv(),
     POSTBOX_SOCKET: `${postgres.socketDir}/worker/postbox.sock`,
     PATH: bin ?? '',
   })
@@ -92,16 +96,21 @@ test('PostgreSQL understands every line for pg_hba.conf', async () => {
   expect(rules).toEqual(rules.map((rule) => ({ ...rule, error: null })))
 })
 
-test("as in the worker's image, without what needs S3 keys, a command says where it is to be had", async () => {
+test("the worker's image has commands without S3 keys alone, and is healthy as long as a worker is alive", async () => {
   const [from, to] = [join(import.meta.dirname, '../..'), join(scratch, 'image')]
   for (const part of ['dist', 'package.json']) {
     const filter = (path: string) => !path.endsWith('dist/keyholder')
     await cp(join(from, part), join(to, part), { recursive: true, filter })
   }
   await symlink(join(from, 'node_modules'), join(to, 'node_modules'))
+  await cp(join(from, 'docker/health'), join(to, 'health'), { recursive: true })
   const call = (...args: string[]) => run(process.execPath, [join(to, 'dist/cli.js'), ...args])
   expect(await call('help', 'worker')).toContain('It needs no S3 key')
   await expect(call('list', '--server', 'db1')).rejects.toThrow('"postbox list" is not part of this installation')
+  const health = () => run(process.execPath, [join(to, 'health/worker.js')], { env: databaseEnv() })
+  expect(await health()).toMatch(/^alive/)
+  await worker.stop()
+  await expect(health()).rejects.toThrow('no worker is alive')
 })
 
 /** Waits until the newest job has ended; throws when it did not end well. */
