@@ -55,15 +55,3 @@ build() { # TARGET TAG [--build-arg …]: with the host's network, for there is 
 build worker postbox-worker
 build keyholder postbox-keyholder --build-arg PG_SERVERS=18
 build s3 postbox-s3
-
-# In place of the official image of PostgreSQL: the keyholder's has the server.
-DOCKER_BUILDKIT=0 docker build -t postbox-postgres:18 -f - docker/postgres << 'END'
-FROM postbox-keyholder
-USER 0
-RUN mkdir -p /var/lib/postgresql/18 /docker-entrypoint-initdb.d && chown -R 999:999 /var/lib/postgresql \
-    && ln -s /usr/lib/postgresql/18/bin/pg_isready /usr/lib/postgresql/18/bin/psql /usr/local/bin/ 2> /dev/null || true
-COPY stand-in.sh /usr/local/bin/
-USER 999:999
-ENTRYPOINT ["stand-in.sh"]
-CMD []
-END

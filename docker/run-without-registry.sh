@@ -14,9 +14,14 @@ say() { echo "== $*"; }
   echo 'services:'
   for service in postgres catalog worker issuer s3; do
     printf '  %s:\n    network_mode: host\n    extra_hosts: [postgres:127.0.0.1, issuer:127.0.0.1, s3:127.0.0.1]\n' "$service"
+    # In place of the official image, which cannot be pulled: the keyholder's has the server.
+    [ "$service" != postgres ] || printf '    entrypoint: [/stand-in.sh]\n    volumes: ["%s:/stand-in.sh:ro", "%s:/var/lib/postgresql"]\n' \
+      "$PWD/postgres/stand-in.sh" "$DIR/pgdata"
   done
 } > "$DIR/host-network.yaml"
-export POSTGRES_IMAGE=postbox-postgres:18
+export POSTGRES_IMAGE=postbox-keyholder
+rm -rf "$DIR/pgdata"
+install -d -o 999 -g 999 "$DIR/pgdata"
 finish() {
   local code=$?
   [ $code = 0 ] || compose logs --tail 30 || true
