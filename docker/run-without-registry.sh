@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
 # run-without-registry.sh DIR: compose.yaml with the images of build-without-registry.sh, from nothing to a base backup and its
-# restore, on the host's network. Ends with what it started; exit code 0 says that all of it held.
+# restore, on the host's network. Ends with what it started; exit code 0 says that all of it held. COMPOSE is the program, where that
+# is not "docker compose" (version 2).
 set -euo pipefail
 DIR=$(cd "${1:?usage: run-without-registry.sh DIR}" && pwd)
 cd "$(dirname "$0")"
-compose() { docker-compose -p postbox-try -f compose.yaml -f "$DIR/host-network.yaml" "$@"; }
+compose() { ${COMPOSE:-docker compose} -p postbox-try -f compose.yaml -f "$DIR/host-network.yaml" "$@"; }
 sql() { compose exec -T postgres psql -h 127.0.0.1 -XAtqU postgres -c "$1"; }
 say() { echo "== $*"; }
 
 # Without a network of its own every service is at 127.0.0.1, and found there by its name.
 {
-  echo "version: '3.9'"
   echo 'services:'
   for service in postgres catalog worker issuer s3; do
     printf '  %s:\n    network_mode: host\n    extra_hosts: [postgres:127.0.0.1, issuer:127.0.0.1, s3:127.0.0.1]\n' "$service"
