@@ -134,6 +134,24 @@ $$;
 
 comment on function backup._finish_dump(bigint, jsonb) is 'Commit a dump: its row and the end of its job in one.';
 
+create or replace function backup._previous_dump(
+    system_identifier bigint
+)
+    -- key of its manifest; null before the first
+    returns text
+    language sql
+    stable
+    security definer
+    set search_path = pg_catalog, pg_temp
+as $$
+    select d.manifest_key from backup._dump d
+    where d.system_identifier = _previous_dump.system_identifier
+    order by d.finished_at desc, d.dump_id desc
+    limit 1
+$$;
+
+comment on function backup._previous_dump(bigint) is 'What the next dump names as its predecessor.';
+
 create or replace view backup.dumps as
 select d.dump_id, d.job_id, d.label, d.database_name, d.snapshot_lsn, d.snapshot_at, d.finished_at, d.whole, d.masked,
        d.tables, d.table_rows, d.raw_bytes, d.stored_bytes, d.manifest_key, d.system_identifier, d.postgres_version_num

@@ -55,5 +55,6 @@ grant execute on function
     backup._record_gap(bigint, integer, pg_lsn, text, boolean), backup._wal_holes(bigint, integer, pg_lsn),
     backup._finish_base(bigint, jsonb), backup._record_drill(jsonb), backup._previous_manifest(bigint),
     backup._dump_selection(jsonb), backup._matching(text[]), backup._masks(), backup._finish_dump(bigint, jsonb),
+    backup._previous_dump(bigint),
     backup._grant()
 to backup_worker;

@@ -45,6 +45,8 @@ export const DumpManifest = z.object({
   timeline: z.number().int().positive().nullable(),
   snapshot_lsn: Lsn,
   snapshot_at: z.iso.datetime(),
+  /** key of the dump's manifest that was stored before, of the same life; null for the first */
+  previous_manifest: z.string().nullable().default(null),
   /** all of the database: nothing left out, filtered or masked */
   whole: z.boolean(),
   masked: z.boolean(),

@@ -126,6 +126,10 @@ export class Catalog {
   }
 
   /** Throws `job_canceled`, `job_not_running`. */
+  previousDump(systemIdentifier: string): Promise<string | null> {
+    return jobs.previousDump(this.#pool, systemIdentifier)
+  }
+
   finishDump(jobId: bigint, dump: jobs.FinishedDump): Promise<void> {
     return jobs.finishDump(this.#pool, jobId, dump)
   }

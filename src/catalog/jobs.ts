@@ -154,6 +154,15 @@ export async function finishDump(pool: CatalogPool, jobId: bigint, dump: Finishe
   await pool.one(sql.type(Nothing)`select backup._finish_dump(${jobId}, ${json(description)}) as nothing`)
 }
 
+/** Key of the dump's manifest that was stored last, which the next one names; null before the first. */
+export async function previousDump(pool: CatalogPool, systemIdentifier: string): Promise<string | null> {
+  const Row = z.object({ key: z.string().nullable() })
+  const { key } = await pool.one(
+    sql.type(Row)`select backup._previous_dump(${systemIdentifierArgument(systemIdentifier)}) as key`,
+  )
+  return key
+}
+
 /** The job's state afterwards: queued again when `retry` and attempts are left. */
 export async function failJob(
   pool: CatalogPool,

@@ -61,7 +61,8 @@ export async function listHome(archive: Archive, home: Home): Promise<ListedHome
   for await (const backup of backups(archive, home)) {
     found.push(backup.state === 'committed' ? summarise(backup) : backup)
   }
-  addBrokenChain(found, await prunedManifests(archive, home))
+  const pruned = await prunedManifests(archive, home)
+  addBrokenChain(found, pruned)
   const committed = found.filter((one) => one.state === 'committed')
   const segmentBytes = committed[0]?.segmentBytes ?? 16 * 1024 * 1024
   const wal = new WalMap(archive, home, segmentBytes)
@@ -75,7 +76,7 @@ export async function listHome(archive: Archive, home: Home): Promise<ListedHome
   }
   problems.push(...wal.tailProblems)
   const { server, systemIdentifier: system_identifier } = home
-  const dumps = await listDumps(archive, home)
+  const dumps = await listDumps(archive, home, pruned)
   return { server, system_identifier, backups: listed, dumps, wal_gaps, ...(await listTimelines(wal)), problems }
 }
 

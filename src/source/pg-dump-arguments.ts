@@ -48,6 +48,7 @@ export function pgDumpArguments(section: Section, choice: PgDumpChoice, major: n
     ...SECTION_ARGUMENTS[section],
     `--lock-wait-timeout=${LOCK_WAIT_MS}`,
     '--exclude-schema=backup',
+    ...(major >= 17 ? ['--exclude-extension=postbox'] : []),
     // Without it, materialized views would be filled.
     ...(only === 'schema' ? ['--schema-only'] : []),
     ...(rowSecurity ? ['--enable-row-security'] : []),

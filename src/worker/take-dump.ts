@@ -86,6 +86,7 @@ export async function takeDump(
     timeline,
     snapshot_lsn: moment.lsn,
     snapshot_at: moment.at,
+    previous_manifest: await context.catalog.previousDump(systemIdentifier),
     whole: !(filtered || only !== null || masked || row_security),
     masked,
     chosen: { only, schemas, tables: choice.only, exclude, exclude_data, row_security },

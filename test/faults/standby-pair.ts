@@ -16,7 +16,9 @@ export class StandbyPair {
 
   /** The worker does not run yet. */
   static async start(options: BackedUpOptions = {}): Promise<StandbyPair> {
-    const server = await BackedUpServer.start({ initdb: ['--wal-segsize=1'], ...options })
+    // A checkpoint must not take what a standby has not read yet. The standbys themselves keep nothing.
+    const settings = { wal_keep_size: '64MB', ...options.settings }
+    const server = await BackedUpServer.start({ initdb: ['--wal-segsize=1'], ...options, settings })
     await server.worker.stop()
     // Left by the worker's first seconds; in life nobody would have made it.
     await server.postgres.query('select pg_drop_replication_slot(slot_name) from pg_replication_slots')

@@ -47,8 +47,11 @@ describe.skipIf(bin === null)('a dump of a part', () => {
     const [row] = await backedUp.postgres.query<{ id: string }>(`select backup.start_dump(${args}) id`)
     return backedUp.ended(BigInt(row!.id))
   }
-  /** A dump, and what its row says. */
+  /** A dump, which names the one before it, and what its row says. */
   const dump = async (args: string) => {
+    const [before] = await backedUp.postgres.query<{ manifest_key: string }>(
+      'select manifest_key from backup.dumps order by finished_at desc limit 1',
+    )
     const job = await ended(args)
     expect(job).toMatchObject({ state: 'done' })
     const [row] = await backedUp.postgres.query<{ manifest_key: string; whole: boolean; masked: boolean }>(
@@ -56,7 +59,9 @@ describe.skipIf(bin === null)('a dump of a part', () => {
       [job.job_id],
     )
     const { manifest_key: key } = row!
-    return { ...row!, manifest: parseDumpManifest(key, backedUp.bucket.get(key)) }
+    const manifest = parseDumpManifest(key, backedUp.bucket.get(key))
+    expect(manifest.previous_manifest).toBe(before?.manifest_key ?? null)
+    return { ...row!, manifest }
   }
   const restored = async (manifest: DumpManifest, into?: DumpCopyDatabase) => {
     const copy = into ?? (await copyOfDump(backedUp, bin!, `copy${++copies}`))

@@ -213,6 +213,8 @@ describe('prune', () => {
     expect(becauseOf(report, crm)).toBe('the last good one; one of the last 1')
     expect(becauseOf(report, masked)).toContain('the last good one')
     expect(await on.restorable()).toEqual(all)
+    const { dumps: listed } = await listHome(on.archive, on.made.home)
+    expect(listed.flatMap(({ problems }) => problems)).toEqual([])
     expect(report.lives[0]!.deletions.map(({ kind }) => kind).sort()).toEqual(['manifest', 'part'])
   })
 

@@ -132,6 +132,17 @@ describe('an archive of which something is missing, or too much', () => {
     }
   })
 
+  test('says when a dump is gone that nobody has pruned', async () => {
+    await start()
+    const ids = [1, 2, 3].map((day) => made.dump(`2026-11-2${day}T12:00:00Z`).dump_id)
+    expect(await lines()).toEqual([])
+    const bucket = s3.bucket('b')
+    const gone = bucket.keys().filter((key) => key.includes(`/dump/${ids[1]!}/`))
+    for (const key of gone) bucket.remove(key)
+    const manifest = gone.find((key) => key.includes('manifest-'))!
+    expect(await lines()).toEqual([`warning: dump: the dump before it is gone: ${manifest} was removed`])
+  })
+
   test('can be looked at backup by backup', async () => {
     const { backup_id } = await start()
     s3.bucket('b').put(`db1/${made.home.systemIdentifier}/notes.txt`, Buffer.from('x'))

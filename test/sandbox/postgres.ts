@@ -31,6 +31,8 @@ export interface StartOptions {
   settings?: Record<string, string>
   /** lines of pg_hba.conf for TCP connections, instead of trust for everybody; the unix socket keeps trust */
   hba?: string
+  /** holds bin, lib and share, of that version; default: the npm package */
+  programs?: string
   /** where to put the data directory, empty or not yet there; its parents must be open to the sandbox user */
   dataDir?: string
 }
@@ -67,7 +69,7 @@ export async function startPostgres(options: StartOptions = {}): Promise<Sandbox
   await appendFile(join(dataDir, 'postgresql.conf'), `\n# sandbox\n${lines.join('\n')}\n`)
   const local = 'local all all trust\nlocal replication all trust'
   await writeFile(join(dataDir, 'pg_hba.conf'), `${local}\n${options.hba ?? TRUST}\n`)
-  return started(new SandboxPostgres(version, dataDir, home, await freePort(), {}))
+  return started(new SandboxPostgres(version, dataDir, home, await freePort(), {}, {}, options.programs))
 }
 
 /**
@@ -104,6 +106,7 @@ export class SandboxPostgres {
     public port: number,
     private readonly settings: Record<string, string>,
     private readonly env: Record<string, string> = {},
+    private readonly programs?: string,
   ) {}
 
   /** The postmaster's process id, or null while it is stopped. */
@@ -233,7 +236,7 @@ export class SandboxPostgres {
   }
 
   async #pgCtl(args: string[]): Promise<void> {
-    const { directory } = await postgresHome(this.version)
+    const directory = this.programs ?? (await postgresHome(this.version)).directory
     const env = { ...plainEnv, ...this.env }
     await run(join(directory, 'bin/pg_ctl'), ['-D', this.dataDir, ...args], { asSandboxUser: true, env })
   }

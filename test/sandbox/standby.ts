@@ -26,7 +26,11 @@ export async function startStandby(primary: SandboxPostgres, settings: Record<st
   await writeFile(join(dataDir, 'standby.signal'), '')
   await follow({ dataDir }, primary)
   await run('chown', ['-R', '--reference', primary.dataDir, dataDir])
-  const standby = await startFromDataDir({ version: primary.version, dataDir, settings: { fsync: 'off', ...settings } })
+  const standby = await startFromDataDir({
+    version: primary.version,
+    dataDir,
+    settings: { fsync: 'off', wal_keep_size: '0', ...settings },
+  })
   await caughtUp(standby, primary)
   return standby
 }
@@ -49,15 +53,35 @@ export async function cutOff(standby: SandboxPostgres): Promise<void> {
   })
 }
 
-/** Waits until a standby has replayed all that its primary has written. */
+/** Waits until a standby has replayed all that its primary has written; when it never does, tells what it is doing. */
 export async function caughtUp(standby: SandboxPostgres, primary: SandboxPostgres): Promise<void> {
   const [end] = await primary.query<{ lsn: string }>('select pg_current_wal_flush_lsn()::text as lsn')
-  await until(`the standby has replayed ${end!.lsn}`, async () => {
+  const replayed = until(`the standby has replayed ${end!.lsn}`, async () => {
     const [row] = await standby.query<{ done: boolean }>('select pg_last_wal_replay_lsn() >= $1::pg_lsn as done', [
       end!.lsn,
     ])
     return row!.done
   })
+  await replayed.catch(async (error: unknown) => {
+    throw new Error(`${String(error)}\n${await whyBehind(standby, primary)}`, { cause: error })
+  })
+}
+
+async function whyBehind(standby: SandboxPostgres, primary: SandboxPostgres): Promise<string> {
+  const replay = await standby.query(
+    `select pg_last_wal_receive_lsn()::text as received, pg_last_wal_replay_lsn()::text as replayed,
+            (select to_jsonb(r) - 'conninfo' from pg_stat_wal_receiver r) as receiver`,
+  )
+  const ACTIVITY = `select pid, backend_type, state, wait_event, xact_start, left(query, 200) as query
+                      from pg_stat_activity where pid <> pg_backend_pid()`
+  const seen = {
+    replay,
+    standby: await standby.query(ACTIVITY),
+    senders: await primary.query('select pid, state, sent_lsn::text, flush_lsn::text from pg_stat_replication'),
+    primary: await primary.query(ACTIVITY),
+  }
+  const ends = await Promise.all([standby, primary].map((one) => one.log()))
+  return [JSON.stringify(seen, null, 1), ...ends.map((log) => log.split('\n').slice(-30).join('\n'))].join('\n')
 }
 
 /** Makes a primary of a standby, and waits until it is one. */

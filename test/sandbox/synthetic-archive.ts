@@ -44,6 +44,7 @@ export class SyntheticArchive {
   readonly segmentBytes = MB
   /** when what is stored next is stored */
   clock = (): Date => new Date()
+  #previousDump: string | null = null
 
   constructor(
     readonly bucket: Bucket,
@@ -100,6 +101,7 @@ export class SyntheticArchive {
       timeline: 1,
       snapshot_lsn: '0/100200',
       snapshot_at: startedAt,
+      previous_manifest: this.#previousDump,
       whole: true,
       masked: false,
       chosen: { only: null, schemas: null, tables: null, exclude: [], exclude_data: [], row_security: false },
@@ -109,7 +111,8 @@ export class SyntheticArchive {
       ...given,
     }
     const json = formatDumpManifest(manifest)
-    this.bucket.put(dumpManifestKey(this.home, dumpId, sha256(json)), json, { storedAt: this.clock() })
+    this.#previousDump = dumpManifestKey(this.home, dumpId, sha256(json))
+    this.bucket.put(this.#previousDump, json, { storedAt: this.clock() })
     return manifest
   }
 

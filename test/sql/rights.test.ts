@@ -52,6 +52,7 @@ const calls: [call: string, who: Person[]][] = [
   [`select backup._record_drill('{}')`, ['worker']],
   ['select backup._previous_manifest(0)', ['worker']],
   [`select backup._finish_dump(0, '{}')`, ['worker']],
+  ['select backup._previous_dump(0)', ['worker']],
   [`select * from backup._dump_selection('{"only": "schema"}')`, ['worker']],
   [`select * from backup._matching('{}')`, ['worker']],
   ['select * from backup._masks()', ['worker']],

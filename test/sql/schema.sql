@@ -355,6 +355,7 @@ function _option_problem(options jsonb) returns text immutable
 function _pattern_regex(pattern text) returns text immutable
 function _policy_conditions(policy jsonb) returns TABLE(operator text, name text, value text, lowest text, highest text) immutable
 function _position_by_standby() returns TABLE(standby text, durable_lsn pg_lsn, waits_since timestamp with time zone, streaming boolean) security definer stable
+function _previous_dump(system_identifier bigint) returns text security definer stable
 function _previous_manifest(system_identifier bigint) returns bytea security definer stable
 function _previous_mark(system_identifier bigint, timeline integer, start_lsn pg_lsn, segment_bytes integer) returns text security definer stable
 function _queue_dump(tables regclass[], schemas text[], label text, options jsonb) returns bigint security definer
@@ -421,6 +422,7 @@ grant execute on backup._knows_segment(bigint,integer,pg_lsn,bytea) to backup_wo
 grant execute on backup._knows_timeline(bigint,integer,text) to backup_worker
 grant execute on backup._masks() to backup_worker
 grant execute on backup._matching(text[]) to backup_worker
+grant execute on backup._previous_dump(bigint) to backup_worker
 grant execute on backup._previous_manifest(bigint) to backup_worker
 grant execute on backup._previous_mark(bigint,integer,pg_lsn,integer) to backup_worker
 grant execute on backup._queue_dump(regclass[],text[],text,jsonb) to backup_operator

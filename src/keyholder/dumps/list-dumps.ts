@@ -1,5 +1,5 @@
 import { partsOfDump } from '../../box/dump-manifest.js'
-import type { Home } from '../../box/key-names.js'
+import { parseManifestName, type Home } from '../../box/key-names.js'
 import type { Archive } from '../archive.js'
 import { dumps, type BrokenDump, type StoredDump } from './stored-dumps.js'
 
@@ -26,11 +26,24 @@ export interface ListedDump {
   problems: string[]
 }
 
-/** Every dump of a server's life, newest first. */
-export async function listDumps(archive: Archive, home: Home): Promise<ListedDump[]> {
+/** Every dump of a server's life, newest first. `pruned`: marks of the manifests that prune deleted. */
+export async function listDumps(archive: Archive, home: Home, pruned: ReadonlySet<string>): Promise<ListedDump[]> {
   const listed: ListedDump[] = []
+  const manifests = new Set<string>()
+  const names: { row: ListedDump; previous: string }[] = []
   for await (const dump of dumps(archive, home)) {
-    listed.push(dump.state === 'committed' ? listCommitted(dump) : listBroken(dump))
+    const row = dump.state === 'committed' ? listCommitted(dump) : listBroken(dump)
+    listed.push(row)
+    if (dump.state !== 'committed') continue
+    manifests.add(dump.manifestKey)
+    const { previous_manifest: previous } = dump.manifest
+    if (previous !== null) names.push({ row, previous })
+  }
+  for (const { row, previous } of names) {
+    const mark = parseManifestName(previous.split('/').at(-1)!)
+    // What the oldest names may have been deleted by a rule of the bucket.
+    if (row === listed.at(-1) || manifests.has(previous) || (mark !== null && pruned.has(mark))) continue
+    row.problems.push(`the dump before it is gone: ${previous} was removed`)
   }
   return listed
 }

@@ -78,7 +78,7 @@ export async function verifyHome(
     }
   }
   await folders.leave()
-  problems.push(...problemsOfWal(await listHome(archive, home), only))
+  problems.push(...problemsListed(await listHome(archive, home), only))
   return { server, system_identifier, ...counted, problems }
 }
 
@@ -130,12 +130,7 @@ class Folders {
       return { manifestKey, entries, prefix: backupPrefix(this.home, id) }
     }
     const dump = await readDump(this.archive, this.home, id)
-    for (const one of dump?.suspicions ?? []) this.problems.push({ severity: 'warning', id, problem: one })
-    if (dump?.state !== 'committed') {
-      const severity = dump?.state === 'damaged' ? 'error' : 'warning'
-      this.problems.push({ severity, id, problem: `dump: ${dump?.problem ?? 'it is gone'}` })
-      return null
-    }
+    if (dump?.state !== 'committed') return null
     const { manifest, manifestKey } = dump
     return { manifestKey, entries: partsOfDump(manifest), prefix: dumpPrefix(this.home, id) }
   }
@@ -159,8 +154,15 @@ export function damage(thrown: unknown): string {
   return error.message
 }
 
-function problemsOfWal({ backups, wal_gaps, problems }: ListedHome, only: string | null): Problem[] {
+function problemsListed({ backups, dumps, wal_gaps, problems }: ListedHome, only: string | null): Problem[] {
   const found: Problem[] = []
+  for (const { dump_id: id, state, problems: said } of dumps) {
+    if (only !== null && id !== only) continue
+    for (const [index, problem] of said.entries()) {
+      const lost = state === 'damaged' && index === 0
+      found.push({ severity: lost ? 'error' : 'warning', id, problem: `dump: ${problem}` })
+    }
+  }
   for (const { backup_id: id, state, problems: said } of backups) {
     if (only !== null && id !== only) continue
     const lost = state === 'wal missing' || state === 'damaged'
