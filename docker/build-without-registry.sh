@@ -52,6 +52,7 @@ build() { # TARGET TAG [--build-arg …]: with the host's network, for there is 
   DOCKER_BUILDKIT=0 docker build --network host -f docker/Dockerfile --target "$target" -t "$tag" --build-arg PG_SOURCE=debian \
     --build-arg BASE=postbox-base:node24 --build-arg S3_BASE=postbox-base:bookworm "$@" .
 }
+build s3 postbox-s3
 build worker postbox-worker
 build keyholder postbox-keyholder --build-arg PG_SERVERS=18
-build s3 postbox-s3
+
