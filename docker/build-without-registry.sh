@@ -5,6 +5,7 @@
 #
 #   dockerd --iptables=false --bridge=none --storage-driver=vfs --data-root DIR/data --exec-root DIR/exec -H unix://DIR/docker.sock
 #
+# overlay2 in place of vfs takes 6 minutes in place of 30, where the kernel has it. KEYRING= is of a Debian that knows SUITE.
 # Then: docker/run-without-registry.sh DIR
 set -euo pipefail
 DIR=$(mkdir -p "${1:?usage: build-without-registry.sh DIR}" && cd "$1" && pwd)
@@ -12,7 +13,7 @@ SUITE=${SUITE:-forky} MIRROR=${MIRROR:-http://deb.debian.org/debian}
 cd "$(dirname "$0")/.."
 
 base() { # SUITE: the smallest Debian, in DIR/SUITE
-  [ ! -e "$DIR/$1/made" ] || return 0
+  [ ! -e "$DIR/$1.made" ] || return 0
   rm -rf "${DIR:?}/$1"
   # A debootstrap that is older than the suite has no script of that name, but that of the unstable Debian.
   local script=$1
@@ -21,21 +22,21 @@ base() { # SUITE: the smallest Debian, in DIR/SUITE
   # As this machine's apt: its proxy, and whether its mirror may be old.
   apt-config dump | grep -E '^Acquire::(http|https|Check-)' > "$DIR/$1/etc/apt/apt.conf.d/50host" || true
   rm -rf "$DIR/$1/var/cache/apt/archives"/*.deb
-  touch "$DIR/$1/made"
+  touch "$DIR/$1.made"
 }
 
 base "$SUITE"
 base bookworm
 npm_home=$(cd "$(dirname "$(readlink -f "$(command -v npm)")")/.." && pwd)
 node_base=$DIR/node-base
-if [ ! -e "$node_base/made" ]; then
+if [ ! -e "$DIR/node-base.made" ]; then
   rm -rf "$node_base"
   cp -a --reflink=auto "$DIR/$SUITE" "$node_base"
   mkdir -p "$node_base/usr/local/lib/node_modules"
   cp node_modules/node/bin/node "$node_base/usr/local/bin/node"
   cp -a "$npm_home" "$node_base/usr/local/lib/node_modules/npm"
   ln -s ../lib/node_modules/npm/bin/npm-cli.js "$node_base/usr/local/bin/npm"
-  touch "$node_base/made"
+  touch "$DIR/node-base.made"
 fi
 # Where something in between has a certificate of its own, npm in the image must trust it as we do.
 trust=()

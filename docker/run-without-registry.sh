@@ -20,8 +20,8 @@ say() { echo "== $*"; }
   done
 } > "$DIR/host-network.yaml"
 export POSTGRES_IMAGE=postbox-keyholder
-rm -rf "$DIR/pgdata"
-install -d -o 999 -g 999 "$DIR/pgdata"
+rm -rf "$DIR/pgdata" "$DIR/restored"
+install -d -o 999 -g 999 "$DIR/pgdata" "$DIR/restored"
 finish() {
   local code=$?
   [ $code = 0 ] || compose logs --tail 30 || true
@@ -30,19 +30,24 @@ finish() {
 }
 trap finish EXIT
 
+until_healthy() { # SERVICE: sets id
+  id=$(compose ps -q "$1")
+  for _ in $(seq 90); do
+    health=$(docker inspect -f '{{.State.Health.Status}}' "$id")
+    [ "$health" != healthy ] || return 0
+    sleep 1
+  done
+  say "$1 is $health"
+  return 1
+}
+
 say 'docker compose up'
 compose up --detach --no-build
 for service in postgres s3 issuer worker; do
-  id=$(compose ps -q "$service")
-  for _ in $(seq 60); do
-    health=$(docker inspect -f '{{.State.Health.Status}}' "$id")
-    [ "$health" != healthy ] || break
-    sleep 1
-  done
+  until_healthy "$service"
   say "$service: $health; uid $(docker exec "$id" id -u); read-only: $(docker inspect -f '{{.HostConfig.ReadonlyRootfs}}' "$id"); $(
     docker inspect -f '{{(index .State.Health.Log 0).Output}}' "$id" | head -n 1)"
-  [ "$health" = healthy ]
-  ! docker exec "$id" sh -c 'touch /opt/x || touch /usr/x' 2> /dev/null
+  if docker exec -u 0 "$id" touch /x 2> /dev/null; then exit 1; fi
 done
 say "the worker knows: $(compose exec -T worker sh -c 'ls /secrets; env' | grep -ciE 's3-key|aws_' || true) S3 keys"
 if compose exec -T worker postbox list --server db1; then exit 1; fi
@@ -59,8 +64,12 @@ sql 'select pg_switch_wal()' > /dev/null
 for _ in $(seq 60); do [ "$(sql 'select bytes_at_risk = 0 from backup.status')" != t ] || break; sleep 1; done
 sql 'select name, state, message from backup.checks order by name'
 
-say 'postbox list, verify, drill'
+say 'postbox list, verify, drill, restore, after a new start of S3'
+compose restart s3
+until_healthy s3
 compose run --rm -T issuer list --server db1
 compose run --rm -T issuer verify --server db1 --deep
 compose run --rm -T issuer drill --server db1 --json
+compose run --rm -T --volume "$DIR/restored:/restored" issuer restore --server db1 --data-dir /restored/data
+[ "$(cat "$DIR/restored/data/PG_VERSION")" = 18 ]
 say 'all of it held'

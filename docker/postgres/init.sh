@@ -4,5 +4,7 @@
 set -eu
 psql -v ON_ERROR_STOP=1 -U postgres -d postgres -v password="$(cat /secrets/worker-password)" <<'SQL'
 create role postbox login replication password :'password';
+-- For logical dumps alone.
+grant pg_read_all_data to postbox;
 SQL
 echo 'host replication postbox all scram-sha-256' >> "$PGDATA/pg_hba.conf"

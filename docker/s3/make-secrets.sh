@@ -2,8 +2,8 @@
 # make-secrets.sh: what the services of compose.yaml must know, each in the folder of who may know it, made once. For a set-up that is
 # to last put your own in the place of these volumes.
 set -euo pipefail
-cd "${1:-/secrets}"
-# Of the four folders the last one is written last.
+cd /made
+# The mark is written last.
 [ ! -e s3/made ] || exit 0
 umask 277
 rm -f ./*/*

@@ -67,6 +67,7 @@ osd_crush_initial_weight = 1
 osd_client_watch_timeout = 10
 
 [client]
+debug_rgw = 0
 rgw_frontends = beast ssl_endpoint=0.0.0.0:9000 ssl_certificate=$SECRETS/tls.pem tcp_nodelay=1
 rgw_data = /tmp
 keyring = /dev/null
