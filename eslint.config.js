@@ -34,5 +34,5 @@ export default ts.config(
       ],
     },
   },
-  { files: ['*.js'], languageOptions: { globals: { process: 'readonly', URL: 'readonly' } } },
+  { files: ['*.js', 'docker/health/*.js'], languageOptions: { globals: { process: 'readonly', URL: 'readonly' } } },
 )

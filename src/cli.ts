@@ -3,6 +3,7 @@ import { Command, CommanderError } from 'commander'
 import { commands, examplesHelp, type CommandEntry } from './commands/registry.js'
 import { interruptExitCode } from './commands/interrupt.js'
 import { describeFailure } from './commands/failure.js'
+import { PostboxError } from './errors.js'
 import { version } from './version.js'
 
 const args = process.argv.slice(2)
@@ -27,12 +28,27 @@ const program = new Command('postbox')
 try {
   for (const one of commands) {
     // Only what was asked for is loaded: fetch-wal must start fast, and the worker must not load the AWS SDK.
-    const command = one === entry ? await one.load() : new Command(one.name)
+    const command = one === entry ? await loadCommand(one) : new Command(one.name)
     program.addCommand(command.description(one.description).copyInheritedSettings(program))
   }
   await program.parseAsync(args, { from: 'user' })
 } catch (error) {
   fail(error)
+}
+
+/** Throws `not_installed` where only one side's part of Postbox is, as in the worker's image. */
+async function loadCommand(one: CommandEntry): Promise<Command> {
+  try {
+    return await one.load()
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code !== 'ERR_MODULE_NOT_FOUND') throw cause
+    throw new PostboxError(
+      'not_installed',
+      `"postbox ${one.name}" is not part of this installation`,
+      "Commands that need an S3 key are in the keyholder's image, or in a whole installation.",
+      { cause },
+    )
+  }
 }
 
 /** The command that the line names, `postbox help grant` included. No option before it takes a value. */

@@ -1,5 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
+import { withPassword } from './database-address.js'
 import { PostboxError } from './errors.js'
 import { parseListenAddress, type ListenAddress } from './observe/listen-address.js'
 import { Secret } from './secret.js'
@@ -88,25 +89,35 @@ export function hasDatabaseUrl(env: Environment = process.env): boolean {
 /** Throws `config_missing` or `config_invalid`, naming the variable. */
 export function databaseUrls(env: Environment = process.env): Secret[] {
   const name = 'POSTBOX_DATABASE_URL'
-  return addresses(name, required(env, name, 'postgresql://postbox@localhost/postgres'))
+  return addresses(env, name, required(env, name, 'postgresql://postbox@localhost/postgres'))
 }
 
 function sourceUrls(env: Environment): Secret[] {
   const name = 'POSTBOX_SOURCE_URL'
   const value = optional(env, name)
-  return value === null ? [] : addresses(name, value)
+  return value === null ? [] : addresses(env, name, value)
 }
 
 /** One address or several. A comma within an address is none between two: the next one begins with its scheme. */
-function addresses(name: VariableName, value: string): Secret[] {
+function addresses(env: Environment, name: VariableName, value: string): Secret[] {
+  const password = databasePassword(env)
   const example = 'postgresql://postbox@localhost/postgres, or several of that kind with a comma between each two'
   return value.split(/,(?=\s*postgres(?:ql)?:\/\/)/).map((one) => {
     const address = one.trim()
     // The value holds a password, so that it is not repeated in the message.
     if (!/^postgres(ql)?:\/\//.test(address)) throw invalid(name, 'it does not begin with postgresql://', example)
     if (hostOf(address).includes(',')) throw invalid(name, 'it has several hosts in one address', example)
-    return new Secret(address)
+    return new Secret(password === null ? address : withPassword(address, password))
   })
+}
+
+function databasePassword(env: Environment): Secret | null {
+  const name = 'POSTBOX_DATABASE_PASSWORD_FILE'
+  const file = optional(env, name)
+  if (file === null) return null
+  const password = readSecret(name, file)
+  if (password === '') throw invalid(name, `${file} is empty`, 'a file with the password and nothing else')
+  return new Secret(password)
 }
 
 function hostOf(address: string): string {
@@ -169,18 +180,21 @@ function issuerAccess(env: Environment): WorkerConfig['issuer'] {
     throw invalid('POSTBOX_ISSUER_TOKEN_FILE', 'POSTBOX_ISSUER_TOKEN is set as well', 'one of the two')
   }
   const token =
-    file === null ? required(env, 'POSTBOX_ISSUER_TOKEN', 'what "postbox issuer --new-token" printed') : readToken(file)
+    file === null
+      ? required(env, 'POSTBOX_ISSUER_TOKEN', 'what "postbox issuer --new-token" printed')
+      : readSecret('POSTBOX_ISSUER_TOKEN_FILE', file)
   if (!/^[\x21-\x7e]+$/.test(token)) {
     throw invalid(file === null ? 'POSTBOX_ISSUER_TOKEN' : 'POSTBOX_ISSUER_TOKEN_FILE', 'it holds no token', 'one word')
   }
   return { url: url.replace(/\/+$/, ''), token: new Secret(token) }
 }
 
-function readToken(file: string): string {
+/** What a file holds, without the space around it. */
+function readSecret(name: VariableName, file: string): string {
   try {
     return readFileSync(file, 'utf8').trim()
   } catch (cause) {
-    throw invalid('POSTBOX_ISSUER_TOKEN_FILE', `${file} cannot be read`, 'a file that this user may read', cause)
+    throw invalid(name, `${file} cannot be read`, 'a file that this user may read', cause)
   }
 }
 

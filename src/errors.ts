@@ -9,6 +9,7 @@ const retryableByCode = {
   config_missing: false,
   config_invalid: false,
   interrupted: false,
+  not_installed: false,
   // the database
   database_unavailable: true,
   database_refused: false,

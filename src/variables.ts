@@ -19,6 +19,13 @@ export const variables = [
     default: null,
   },
   {
+    name: 'POSTBOX_DATABASE_PASSWORD_FILE',
+    side: 'worker',
+    meaning:
+      'a file that holds the password of the addresses that have a user and no password, so that none stands in the environment',
+    default: null,
+  },
+  {
     name: 'POSTBOX_SOURCE_URL',
     side: 'worker',
     meaning:

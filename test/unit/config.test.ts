@@ -76,6 +76,27 @@ describe('what the worker reads', () => {
     expect(sourceUrls.map((url) => url.reveal())).toEqual([second, third])
   })
 
+  test('the password may come from a file, for each address that has a user and no password', async () => {
+    const file = join(await scratchDir('config'), 'password')
+    await writeFile(file, 'p@ss: w/rd?\n')
+    const env = { POSTBOX_DATABASE_PASSWORD_FILE: file }
+    const read = (POSTBOX_DATABASE_URL: string) =>
+      databaseUrls({ ...env, POSTBOX_DATABASE_URL }).map((url) => url.reveal())
+    const put = encodeURIComponent('p@ss: w/rd?')
+    expect(read('postgresql://u@one/app,postgres://u:own@two,postgresql://three/app?x=a@b')).toEqual([
+      `postgresql://u:${put}@one/app`,
+      'postgres://u:own@two',
+      'postgresql://three/app?x=a@b',
+    ])
+    expect(read('postgresql://u@/app?host=/run/pg')).toEqual([`postgresql://u:${put}@/app?host=/run/pg`])
+    const { sourceUrls } = workerConfig({ ...database, ...env, POSTBOX_SOURCE_URL: 'postgresql://u@standby' })
+    expect(sourceUrls[0]!.reveal()).toBe(`postgresql://u:${put}@standby`)
+    await writeFile(file, ' \n')
+    expect(failure(() => read('postgresql://u@one')).message).toContain(`${file} is empty`)
+    await rm(file)
+    expect(failure(() => read('postgresql://u@one')).message).toContain(`${file} cannot be read`)
+  })
+
   test('the password and the token print as ***', () => {
     const env = { ...database, POSTBOX_ISSUER_URL: 'https://issuer:8443/', POSTBOX_ISSUER_TOKEN: 'postbox_abc' }
     const config = workerConfig(env)

@@ -13,6 +13,8 @@ export interface CephOptions {
   buckets: string[]
   /** what it can hold, in RAM; when it is full every write hangs. Default 4. */
   storeGb?: number
+  /** more users, without a right to anything: their access key is accessKeyOf() */
+  users?: string[]
 }
 
 /** A Ceph of one node: the one real S3 server at hand that checks POST policies. */
@@ -29,10 +31,13 @@ export interface Ceph {
   stop(): Promise<void>
 }
 
+/** The access key of one of CephOptions.users; the secret is that of all. */
+export const accessKeyOf = (user: string): string => `${KEYS.accessKey}-${user}`
+
 const KEYS = { accessKey: 'sandboxaccesskey0001', secretKey: 'sandboxsecretkey/0000000000000000000001' }
 
 /** Starts an empty Ceph in about two seconds. Ask cephAvailable() first. It ends with the test process, at the latest. */
-export async function startCeph({ buckets, storeGb = 4 }: CephOptions): Promise<Ceph> {
+export async function startCeph({ buckets, storeGb = 4, users = [] }: CephOptions): Promise<Ceph> {
   const [home, certificate] = await Promise.all([scratchDir('ceph'), makeCertificate()])
   const cluster = join(home, 'cluster')
   const [caFile, pemFile] = [join(home, 'ca.pem'), join(home, 'both.pem')]
@@ -46,6 +51,7 @@ export async function startCeph({ buckets, storeGb = 4 }: CephOptions): Promise<
     S3_ACCESS_KEY: KEYS.accessKey,
     S3_SECRET_KEY: KEYS.secretKey,
     BUCKETS: buckets.join(' '),
+    MORE_USERS: users.join(' '),
     STORE_GB: String(storeGb),
     TLS_PORT: String(tlsPort),
     TLS_PEM: pemFile,

@@ -4,6 +4,7 @@
 # The daemons outlive this script; their numbers are in DIR/*.pid. End them with stop.sh DIR.
 #
 #   S3_ACCESS_KEY S3_SECRET_KEY     the one user's keys
+#   MORE_USERS="reader pruner"      others, with no right to anything; each has S3_ACCESS_KEY-NAME and the same secret
 #   BUCKETS="a b:lock c:versioned"  made at the start; :lock is Object Lock, and hence versioned too
 #   TLS_PORT=… TLS_PEM=…            answer over TLS as well; the file holds certificate and key
 #   STORE_GB=4                      when it is full, writes and deletes hang for good; takes 2.1 times the stored bytes
@@ -117,6 +118,11 @@ daemon osd ceph-osd -c "$CONF" -f -i 0
 # The first call makes the zone's pools too, so it waits for the osd.
 quietly user radosgw-admin -c "$CONF" user create --uid=sandbox --display-name=sandbox \
   --access-key="$S3_ACCESS_KEY" --secret-key="$S3_SECRET_KEY"
+
+for user in ${MORE_USERS:-}; do
+  quietly user radosgw-admin -c "$CONF" user create --uid="$user" --display-name="$user" \
+    --access-key="$S3_ACCESS_KEY-$user" --secret-key="$S3_SECRET_KEY"
+done
 
 daemon rgw radosgw -c "$CONF" -f -n client.rgw
 answers() { [ "$(curl -s -o /dev/null -m 5 -w '%{http_code}' "http://127.0.0.1:$PORT/")" = 200 ]; }
