@@ -53,7 +53,7 @@ grant execute on function
     backup._record_object(bigint, text, text, bigint, bigint, bytea),
     backup._record_segments(bigint, jsonb), backup._record_timeline(bigint, integer, text, text),
     backup._knows_segment(bigint, integer, pg_lsn, bytea), backup._knows_timeline(bigint, integer, text),
-    backup._covers_wal(bigint, integer, pg_lsn, pg_lsn), backup._is_synchronous(text),
+    backup._covers_wal(bigint, integer, pg_lsn, pg_lsn), backup._is_synchronous(text), backup._stored_wal(timestamptz, integer),
     backup._written_by(bigint, integer, pg_lsn), backup._finish_segment(pg_lsn),
     backup._previous_mark(bigint, integer, pg_lsn, integer), backup._segment_key(bigint, integer, pg_lsn),
     backup._record_gap(bigint, integer, pg_lsn, text, boolean), backup._wal_holes(bigint, integer, pg_lsn),

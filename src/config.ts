@@ -28,8 +28,10 @@ export interface WorkerConfig {
   threads: number
   /** where archive-wal finds the worker; null for the usual place */
   socket: string | null
-  /** where metrics are served; null: nowhere */
+  /** where metrics and the page are served; null: nowhere */
   listen: ListenAddress | null
+  /** what opens the page; null: only who is on this machine may */
+  pageToken: Secret | null
 }
 
 /** Where the bucket is. The S3 keys themselves are found by the AWS SDK's usual chain. */
@@ -60,6 +62,7 @@ export function workerConfig(env: Environment = process.env): WorkerConfig {
     threads: threads(env),
     socket: socketPath(env),
     listen: listenAddress(env),
+    pageToken: pageToken(env),
   }
 }
 
@@ -79,6 +82,22 @@ function listenAddress(env: Environment): ListenAddress | null {
   } catch (cause) {
     throw invalid('POSTBOX_LISTEN', `"${value}" is no address to listen on`, '127.0.0.1:9187, or a port alone', cause)
   }
+}
+
+function pageToken(env: Environment): Secret | null {
+  const file = optional(env, 'POSTBOX_PAGE_TOKEN_FILE')
+  const inline = optional(env, 'POSTBOX_PAGE_TOKEN')
+  if (file === null && inline === null) return null
+  if (file !== null && inline !== null) {
+    throw invalid('POSTBOX_PAGE_TOKEN_FILE', 'POSTBOX_PAGE_TOKEN is set as well', 'one of the two')
+  }
+  const name = file === null ? 'POSTBOX_PAGE_TOKEN' : 'POSTBOX_PAGE_TOKEN_FILE'
+  const token = inline ?? readSecret('POSTBOX_PAGE_TOKEN_FILE', file!)
+  // It stands in an address, too, and must not be guessed.
+  if (!/^[A-Za-z0-9._~-]{16,}$/.test(token)) {
+    throw invalid(name, 'it holds no token', '16 or more letters and digits, as "openssl rand -hex 16" gives')
+  }
+  return new Secret(token)
 }
 
 /** Whether POSTBOX_DATABASE_URL says anything. */

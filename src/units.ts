@@ -2,6 +2,7 @@ import { PostboxError } from './errors.js'
 
 const SECONDS = { s: 1, min: 60, m: 60, h: 3600, d: 86400 } as const
 const BYTES = { B: 1, kB: 1024, MB: 1024 ** 2, GB: 1024 ** 3, KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3 } as const
+const ROUND_UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB'] as const
 
 /** Reads `90s`, `30min`, `12h` or `7d` as seconds. Throws `bad_argument`. */
 export function parseDuration(text: string): number {
@@ -42,6 +43,14 @@ export function formatBytes(bytes: number): string {
     if (bytes >= BYTES[unit] && bytes % BYTES[unit] === 0) return `${bytes / BYTES[unit]}${unit}`
   }
   return `${bytes}B`
+}
+
+/** A size for people, with three digits or so: `1.95 GiB`. */
+export function roundBytes(bytes: number): string {
+  let [value, unit] = [bytes, 0]
+  while (value >= 1000 && unit < ROUND_UNITS.length - 1) [value, unit] = [value / 1024, unit + 1]
+  const digits = unit === 0 ? 0 : Math.max(0, 3 - String(Math.floor(value)).length)
+  return `${value.toFixed(digits)} ${ROUND_UNITS[unit]!}`
 }
 
 /** Seconds for people, in two units at the most: `45 s`, `12 min`, `5 h 20 min`, `3 d 4 h`. */

@@ -65,7 +65,20 @@ export const variables = [
   {
     name: 'POSTBOX_LISTEN',
     side: 'worker',
-    meaning: 'where the worker serves /metrics, /healthz and /readyz, such as 127.0.0.1:9187; without it nowhere',
+    meaning:
+      'where the worker serves its page, /metrics, /healthz and /readyz, such as 127.0.0.1:9187; without it nowhere',
+    default: null,
+  },
+  {
+    name: 'POSTBOX_PAGE_TOKEN',
+    side: 'worker',
+    meaning: 'what opens the page, 16 signs at least; without it the page opens on an address of this machine alone',
+    default: null,
+  },
+  {
+    name: 'POSTBOX_PAGE_TOKEN_FILE',
+    side: 'worker',
+    meaning: 'a file that holds it, in place of POSTBOX_PAGE_TOKEN',
     default: null,
   },
   {

@@ -12,6 +12,7 @@ import { recordDrill, recordKept } from './drills.js'
 import { readFigures, type CatalogFigures } from './figures.js'
 import * as gaps from './gaps.js'
 import * as jobs from './jobs.js'
+import { readOverview, readStoredWal, type Overview } from './overview.js'
 import { CatalogPool, json } from './pool.js'
 import { lsnArgument, Nothing, systemIdentifierArgument } from './row-values.js'
 import { Schedules } from './schedules.js'
@@ -58,6 +59,16 @@ export class Catalog {
 
   figures(): Promise<CatalogFigures> {
     return readFigures(this.#pool)
+  }
+
+  /** What the worker's page shows. */
+  overview(): Promise<Overview> {
+    return readOverview(this.#pool)
+  }
+
+  /** See readStoredWal(). */
+  storedWal(since: number): ReturnType<typeof readStoredWal> {
+    return readStoredWal(this.#pool, since)
   }
 
   settings(): Promise<Settings> {

@@ -1,3 +1,4 @@
+import { NOTHING } from '../html/figures.js'
 import { html, written, type Content, type Html } from '../html/html.js'
 import type { StatusItem, StatusLife, StatusReport, StatusSize } from '../keyholder/fleet/status-report.js'
 import { formatAge } from '../units.js'
@@ -15,9 +16,6 @@ const COLUMNS = [
   'Stored',
   'Each month',
 ] as const
-
-/** Where nothing is known; a small screen leaves it out. */
-const NOTHING = '–'
 
 /** The figures, a row for each life. */
 export function statusTable({ servers, exact, currency }: StatusReport): Html {
@@ -117,29 +115,3 @@ function verified({ last_verify: last }: StatusLife): Content {
   const result = last.ok ? 'good' : html`<span class="badge crit">lost</span>`
   return [result, ', ', ago(last.age_seconds, last.verified_at), more(last.deep ? 'every byte read' : 'by listing')]
 }
-
-export const statusTableStyle = `
-.figures { border-collapse: collapse; width: 100%; font-size: .92rem; }
-.figures th, .figures td { text-align: left; vertical-align: top; padding: .5rem .7rem .5rem 0; border-top: 1px solid var(--line); font-weight: 400; }
-.figures tr:last-child > * { border-bottom: 1px solid var(--line); }
-.figures thead th { color: var(--quiet); font-size: .82rem; font-weight: 600; border-top: 0; vertical-align: bottom; }
-.figures tbody th { min-width: 8rem; }
-.figures .server { font-weight: 600; overflow-wrap: anywhere; }
-.figures .more { display: block; color: var(--quiet); font-size: .85em; overflow-wrap: anywhere; }
-.figures .when, .figures .together { white-space: nowrap; }
-.figures .earlier .server { font-weight: 400; }
-.figures tr:target > * { background: var(--raised); }
-@media (max-width: 60rem) {
-  .figures, .figures tbody, .figures tr, .figures th, .figures td { display: block; }
-  .figures thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
-  .figures tr { border: 1px solid var(--line); border-radius: 8px; padding: .3rem .8rem; margin: .75rem 0; }
-  .figures tr > *, .figures tr:last-child > * { border: 0; padding: .2rem 0; }
-  .figures td { display: grid; grid-template-columns: 8.5rem minmax(0, 1fr); gap: .75rem; }
-  .figures td.nothing { display: none; }
-  .figures td::before { content: attr(data-name); color: var(--quiet); }
-}
-@media (min-width: 40.01rem) and (max-width: 60rem) {
-  .figures tr { display: grid; grid-template-columns: 1fr 1fr; column-gap: 2rem; }
-  .figures tr > th { grid-column: 1 / -1; }
-}
-`

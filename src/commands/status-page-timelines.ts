@@ -107,9 +107,6 @@ const LEGEND = html`<ul class="legend">
 </ul>`
 
 export const statusTimelinesStyle = `
-.legend { display: flex; flex-wrap: wrap; gap: .2rem 1.1rem; list-style: none; margin: 0 0 .75rem; padding: 0; color: var(--quiet); font-size: .85rem; }
-.legend li { display: flex; align-items: center; gap: .4rem; }
-.legend .sign { overflow: visible; flex: none; }
 .lane { display: grid; grid-template-columns: minmax(9rem, 15rem) minmax(0, 1fr); gap: 0 1.25rem; align-items: center; padding: .3rem 0; border-top: 1px solid var(--line); }
 .lane:last-child { border-bottom: 1px solid var(--line); }
 .axis-lane { position: sticky; top: 0; background: var(--ground); border-top: 0; z-index: 1; padding: 0; }

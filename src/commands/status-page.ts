@@ -1,16 +1,18 @@
+import { fact, facts, factsStyle } from '../html/facts.js'
+import { figuresStyle } from '../html/figures.js'
 import { html, written, type Content, type Html } from '../html/html.js'
-import { page } from '../html/page.js'
+import { page, pageStyle } from '../html/page.js'
 import { timelinePatterns, timelineStyle } from '../html/timeline.js'
 import type { StatusLife, StatusReport, StatusWarning } from '../keyholder/fleet/status-report.js'
 import { roundBytes } from './round-bytes.js'
 import { moment } from './status-words.js'
-import { statusTable, statusTableStyle } from './status-page-table.js'
+import { statusTable } from './status-page-table.js'
 import { statusTimelines, statusTimelinesStyle } from './status-page-timelines.js'
 
 /** The report as a page for a browser, which needs nothing else. */
 export function statusPage(report: StatusReport): string {
   const { servers, bucket } = report
-  const style = timelineStyle + statusTimelinesStyle + statusTableStyle + STYLE
+  const style = factsStyle + timelineStyle + statusTimelinesStyle + figuresStyle + STYLE
   const body = html`${timelinePatterns}
     <header>
       <h1>Backups in <bdi>${bucket}</bdi></h1>
@@ -26,26 +28,25 @@ export function statusPage(report: StatusReport): string {
           : [attention(servers), statusTimelines(report), statusTable(report), footnotes(report)]
       }
     </main>`
-  return page(`Backups in ${bucket}`, style, body)
+  return page({ title: `Backups in ${bucket}`, style: pageStyle(style), body })
 }
 
 function summary({ totals, servers, exact, currency, probe }: StatusReport): Html {
   const current = servers.filter((life) => life.current)
   const well = current.filter(({ level }) => level === 'ok').length
-  const fact = (name: string, value: Content, more: Content = null) =>
-    html`<div>
-      <dt>${name}</dt>
-      <dd>${value}${more && html` <span class="quiet">${more}</span>`}</dd>
-    </div>`
-  return html`<dl class="facts">
-    ${fact('Servers', totals.servers, `${well} without a warning`)}
-    ${fact('Critical', html`<span class="${totals.crit > 0 ? 'crit' : ''}">${totals.crit}</span>`)}
-    ${fact('With warnings', html`<span class="${totals.warn > 0 ? 'warn' : ''}">${totals.warn}</span>`)}
-    ${fact('Stored', roundBytes(totals.bytes), exact ? null : 'about')}
-    ${fact('Added each day', roundBytes(totals.growth_bytes_per_day), 'about')}
-    ${fact('Each month', `${totals.cost_per_month.toFixed(2)} ${currency}`, 'about')}
-    ${fact('Immutable', probe === null ? 'not known' : probe.immutable ? 'yes' : 'no', probe ? `probed ${moment(probe.probed_at)}` : 'never probed')}
-  </dl>`
+  return facts(
+    fact('Servers', totals.servers, `${well} without a warning`),
+    fact('Critical', html`<span class="${totals.crit > 0 ? 'crit' : ''}">${totals.crit}</span>`),
+    fact('With warnings', html`<span class="${totals.warn > 0 ? 'warn' : ''}">${totals.warn}</span>`),
+    fact('Stored', roundBytes(totals.bytes), exact ? null : 'about'),
+    fact('Added each day', roundBytes(totals.growth_bytes_per_day), 'about'),
+    fact('Each month', `${totals.cost_per_month.toFixed(2)} ${currency}`, 'about'),
+    fact(
+      'Immutable',
+      probe === null ? 'not known' : probe.immutable ? 'yes' : 'no',
+      probe ? `probed ${moment(probe.probed_at)}` : 'never probed',
+    ),
+  )
 }
 
 interface WarningGroup extends StatusWarning {
@@ -141,13 +142,6 @@ function footnotes({ exact, currency, price_gb_month, price_thousand_requests }:
 }
 
 const STYLE = `
-.facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: .75rem; margin: 1.25rem 0 0; }
-.facts > div { padding: .6rem .8rem; background: var(--raised); border: 1px solid var(--line); border-radius: 8px; }
-.facts dt { color: var(--quiet); font-size: .85rem; }
-.facts dd { margin: 0; font-size: 1.3rem; font-weight: 600; line-height: 1.3; }
-.facts dd .quiet { display: block; font-size: .8rem; font-weight: 400; }
-.facts .crit { color: var(--crit-text); }
-.facts .warn { color: var(--warn-text); }
 a { color: inherit; text-decoration-color: var(--quiet); text-underline-offset: 2px; }
 .attention { list-style: none; padding: 0; margin: .5rem 0; }
 .attention > li { padding: .4rem 0; border-top: 1px solid var(--line); }
@@ -158,7 +152,6 @@ a { color: inherit; text-decoration-color: var(--quiet); text-underline-offset: 
 .words dt { font-weight: 600; }
 .words dd { margin: 0; color: var(--quiet); }
 @media (max-width: 40rem) {
-  .facts { grid-template-columns: repeat(2, 1fr); gap: .5rem; }
   .words { display: block; }
   .words dd { margin-bottom: .6rem; }
 }

@@ -1,12 +1,9 @@
+import { minute, moment } from '../html/moment.js'
 import type { StatusItem, StatusLife, StatusWindow } from '../keyholder/fleet/status-report.js'
 import { formatAge } from '../units.js'
 import { roundBytes } from './round-bytes.js'
 
-/** A moment for people, in UTC to the second: `2026-11-22 10:00:05`. */
-export const moment = (iso: string): string => iso.slice(0, 19).replace('T', ' ')
-
-/** The same to the minute, where space is dear. */
-export const minute = (iso: string): string => iso.slice(0, 16).replace('T', ' ')
+export { minute, moment }
 
 /** Whether gaps were looked for in a window. */
 export function checkedInWords({ checked, checked_to_at }: StatusWindow): string {

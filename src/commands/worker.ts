@@ -3,6 +3,8 @@ import { workerConfig } from '../config.js'
 import { createLog } from '../log.js'
 import { WorkerState } from '../worker/worker-state.js'
 import { runWorker } from '../worker/worker.js'
+import type { ListenAddress } from '../observe/listen-address.js'
+import type { Secret } from '../secret.js'
 import { readCertificates } from './certificates.js'
 import { interruptSignal } from './interrupt.js'
 
@@ -18,13 +20,12 @@ select backup.install_grant(…).`
 export function workerCommand(): Command {
   return new Command('worker').addHelpText('after', help).action(async () => {
     const config = workerConfig()
-    const { databaseUrls, sourceUrls, issuer, threads, socket, listen } = config
+    const { databaseUrls, sourceUrls, issuer, threads, socket, listen, pageToken } = config
     const log = createLog(config.logLevel)
     const ca = readCertificates(config.boxCaFile)
     const state = new WorkerState()
-    // Loaded only where it is wanted: a worker without it needs less memory.
-    const server = listen && (await (await import('../worker/http/worker-server.js')).openWorkerServer(listen, state))
-    if (server) log.info({ listen: server.server.address() }, 'serving metrics')
+    const server = listen && (await openServer(listen, pageToken, state))
+    if (server) log.info({ listen: server.server.address() }, 'serving metrics and the page')
     try {
       await runWorker({ databaseUrls, sourceUrls, issuer, ca, threads, socket, log, state }, interruptSignal())
     } finally {
@@ -32,4 +33,10 @@ export function workerCommand(): Command {
     }
     log.info('the worker has ended')
   })
+}
+
+/** Loaded only where it is wanted: a worker without it needs less memory. */
+async function openServer(listen: ListenAddress, pageToken: Secret | null, state: WorkerState) {
+  const { openWorkerServer } = await import('../worker/http/worker-server.js')
+  return openWorkerServer(listen, pageToken, state)
 }

@@ -1,26 +1,40 @@
 import { html, Html, type Content } from './html.js'
 
-/** A page that needs nothing else: no script runs in it, and nothing is loaded. `style`: added to that of all pages. */
-export function page(title: string, style: string, body: Content): string {
-  const policy = "default-src 'none'; style-src 'unsafe-inline'"
+export interface PageParts {
+  title: string
+  /** all of its style: see pageStyle() */
+  style: string
+  body: Content
+  /** more for its head, and at its end */
+  head?: Content
+  script?: string
+  /** what the page may do; null: whoever serves it says so */
+  policy?: string | null
+}
+
+/** The style of a page: that of all pages, and its own. */
+export const pageStyle = (own: string): string => STYLE + own
+
+/** A page that needs nothing else: nothing is loaded and, if it is not said otherwise, no script runs in it. */
+export function page({ title, style, body, head = null, script, policy = NOTHING_BUT_STYLE }: PageParts): string {
   return html`${new Html('<!doctype html>')}
     <html lang="en">
       <head>
         <meta charset="utf-8" />
         <meta name="viewport" content="width=device-width, initial-scale=1" />
         <meta name="color-scheme" content="light dark" />
-        <meta http-equiv="Content-Security-Policy" content="${policy}" />
+        ${policy !== null && html`<meta http-equiv="Content-Security-Policy" content="${policy}" />`}
         <meta name="referrer" content="no-referrer" />
         <title>${title}</title>
-        <style>
-          ${new Html(STYLE + style)}
-        </style>
+        ${new Html(`<style>${style}</style>`)}${head}
       </head>
       <body>
-        ${body}
+        ${body}${script !== undefined && new Html(`<script>${script}</script>`)}
       </body>
     </html> `.text
 }
+
+const NOTHING_BUT_STYLE = "default-src 'none'; style-src 'unsafe-inline'"
 
 /**
  * Colours by meaning, each with enough contrast to both its grounds: 4.5 for text, 3 for marks. Whatever a colour says is

@@ -127,6 +127,9 @@ export const timelineStyle = `
 .mark.drill-good path, .mark.drill-failed path { fill: none; stroke-width: 2.5; stroke-linecap: round; stroke-linejoin: round; }
 .mark.drill-good path { stroke: var(--good); }
 .mark.drill-failed path { stroke: var(--crit); }
+.legend { display: flex; flex-wrap: wrap; gap: .2rem 1.1rem; list-style: none; margin: 0 0 .75rem; padding: 0; color: var(--quiet); font-size: .85rem; }
+.legend li { display: flex; align-items: center; gap: .4rem; }
+.legend .sign { overflow: visible; flex: none; }
 @media (max-width: 40rem) { .axis .minor { display: none; } }
 @media (forced-colors: active) { .window, .unchecked { stroke: CanvasText; } }
 `

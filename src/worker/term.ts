@@ -109,7 +109,20 @@ export class Term {
     const synchronous = () => this.#watch.synchronous
     const server = () => grant().server
     const box = this.#box
-    this.#wal = new WalKeeper({ source, catalog, box, server, settings: live, threads, synchronous, age, held, log })
+    const { wal: history } = state
+    this.#wal = new WalKeeper({
+      source,
+      catalog,
+      box,
+      server,
+      settings: live,
+      threads,
+      synchronous,
+      age,
+      held,
+      history,
+      log,
+    })
     this.#watch = new SynchronousWatch(catalog, this.#wal)
     this.#position = new PositionWatch(catalog, session, this.#wal)
     this.#archive = new ArchiveSocket({

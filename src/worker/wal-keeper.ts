@@ -18,6 +18,7 @@ import type { Source } from './source.js'
 import { StoredPosition } from './stored-position.js'
 import { StreamedSegments } from './streamed-segments.js'
 import { Wakeup } from './wakeup.js'
+import type { WalHistory } from './wal-history.js'
 import { WalSession } from './wal-session.js'
 
 /** How often the server must say that the slot's WAL is gone before the slot is given up. */
@@ -38,6 +39,8 @@ export interface WalKeeperOptions {
   age: WalAge
   /** stored segments without a row; outlives the keeper */
   held: HeldSegments
+  /** what is shown of the last day */
+  history: WalHistory
   log: Logger
 }
 
@@ -119,6 +122,14 @@ export class WalKeeper {
     await this.recorder.recordHeld()
   }
 
+  /** How long WAL has waited until now, for the history. `known`: without any that waits, none does. */
+  noteWaiting(waiting: Waiting | null, known: boolean): void {
+    const { age, history } = this.options
+    const now = age.now()
+    if (waiting && now !== null) history.waits(Math.max(0, Number(now - waiting.since) / 1e6))
+    else if (known) history.waits(0)
+  }
+
   /** Runs until `signal` is aborted; failures are logged, reported to the catalog and tried again. */
   async run(signal: AbortSignal): Promise<void> {
     const { log, source, settings } = this.options
@@ -141,6 +152,7 @@ export class WalKeeper {
         this.streamed.end()
         this.streaming = false
         if (signal.aborted) break
+        this.noteWaiting(this.waiting, false)
         const error = asPostboxError(thrown)
         log.error({ err: error, code: error.code, hint: error.hint }, 'WAL waits in the slot')
         await this.#reportFailure(error)

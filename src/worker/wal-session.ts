@@ -123,6 +123,7 @@ export class WalSession {
     this.keeper.streaming = true
     await this.#followRows(durable, point)
     const looking = setInterval(() => {
+      this.keeper.noteWaiting(stream.waiting(), true)
       void atRisk.look(stream.waiting(), options.age.now())
     }, AT_RISK_EVERY_MS)
     const tails = this.#tailPoster(stream, durable, chain)
@@ -194,6 +195,9 @@ export class WalSession {
     const { recorder, rowsSlot, options } = this.keeper
     const { heldFrom } = recorder
     this.keeper.durable = { timeline: stream.options.timeline, lsn }
+    // Before it is told to the stream, for which it waits no longer then.
+    if (stream.waiting()) this.keeper.noteWaiting(stream.waiting(), true)
+    options.history.stored(stream.options.timeline, lsn)
     // A COMMIT waits for what is flushed, and must not wait for rows.
     const needed = heldFrom !== null && heldFrom < lsn && !rowsSlot.keeps && !options.synchronous()
     stream.reportStored(lsn, needed ? heldFrom : lsn)

@@ -2,6 +2,7 @@ import type { PostCounts } from '../box/post-counts.js'
 import type { Catalog } from '../catalog/catalog.js'
 import type { NotedCheck } from '../catalog/checks.js'
 import type { Health } from '../observe/observe-server.js'
+import { WalHistory } from './wal-history.js'
 
 /** A round that takes longer hangs: what it asks gives up after a minute. */
 const ROUND_WITHIN_MS = 180_000
@@ -19,6 +20,7 @@ export interface TermState {
 /** What the worker knows of itself, in plain values; it outlives terms, so that nothing is counted anew. */
 export class WorkerState {
   readonly counts: PostCounts = new Map()
+  readonly wal = new WalHistory()
   checks: readonly NotedCheck[] = []
   term: TermState | null = null
   #lookedAtMs = Number.NEGATIVE_INFINITY

@@ -1,0 +1,81 @@
+import { figures, NOTHING } from '../../html/figures.js'
+import { html, type Html } from '../../html/html.js'
+import { timelineAxis } from '../../html/timeline.js'
+import { roundBytes } from '../../units.js'
+import type { WalMinute } from '../wal-history.js'
+import { chart } from './chart.js'
+import type { Seen } from './seen.js'
+import { brief, clock, inUtc } from './words.js'
+
+const MINUTES_TOGETHER = 5
+
+/** How much WAL was stored over the last day, and how long it waited. */
+export function walSection({ wal, now }: Seen): Html {
+  const minutes = wal.minutes(now.getTime())
+  const range = { from: minutes[0]!.at, to: minutes.at(-1)!.at + 60_000 }
+  const groups = together(minutes, MINUTES_TOGETHER)
+  const rates = groups.map(({ bytes }) => (bytes === null ? null : bytes / (MINUTES_TOGETHER * 60)))
+  const delays = groups.map(({ seconds }) => seconds)
+  const rate = (value: number) => `${roundBytes(value)}/s`
+  const total = minutes.reduce((sum, { bytes }) => sum + (bytes ?? 0), 0)
+  const axis = timelineAxis(range)
+  const at = (index: number) => clock(groups[index]!.at).slice(0, 5)
+  return html`<h2 id="wal-name">WAL, the last day</h2>
+    <div class="charts">
+      ${chart({ name: 'Stored', more: `${roundBytes(total)} in all`, values: rates, say: rate, at, axis, least: 1024 })}
+      ${chart({ name: 'Delay until stored', more: 'the longest of each 5 minutes', values: delays, say: brief, at, axis, least: 1 })}
+    </div>
+    <p class="quiet">${knownSince(wal.startedAt, wal.knownFrom, range.from)}</p>
+    <details id="wal-table">
+      <summary>The same by the hour</summary>
+      ${byTheHour(minutes)}
+    </details>`
+}
+
+function knownSince(startedAt: number, knownFrom: number, dayAgo: number): string {
+  const before = 'Before compression. All times are UTC.'
+  if (startedAt <= dayAgo) return before
+  const since = `The delay is known since the worker began at ${inUtc(startedAt)}`
+  if (knownFrom >= startedAt) return `${since}, and so is what was stored. ${before}`
+  return knownFrom <= dayAgo + 60_000
+    ? `${since}; what was stored before is by the minute of whole segments. ${before}`
+    : `${since}; what was stored before, since ${inUtc(knownFrom)}, is by the minute of whole segments. ${before}`
+}
+
+/** Sums of bytes and the longest delay of so many minutes each; null where nothing is known of any of them. */
+function together(minutes: readonly WalMinute[], count: number): WalMinute[] {
+  const groups: WalMinute[] = []
+  for (let index = 0; index < minutes.length; index += count) {
+    const some = minutes.slice(index, index + count)
+    const bytes = some.flatMap((one) => one.bytes ?? [])
+    const seconds = some.flatMap((one) => one.seconds ?? [])
+    groups.push({
+      at: some[0]!.at,
+      bytes: bytes.length === 0 ? null : bytes.reduce((one, other) => one + other, 0),
+      seconds: seconds.length === 0 ? null : Math.max(...seconds),
+    })
+  }
+  return groups
+}
+
+function byTheHour(minutes: readonly WalMinute[]): Html {
+  const rows = together(minutes, 60)
+    .reverse()
+    .map(({ at, bytes, seconds }) => [
+      `${inUtc(at).slice(0, 16)} – ${clock(at + 3_600_000).slice(0, 5)}`,
+      bytes === null ? NOTHING : roundBytes(bytes),
+      seconds === null ? NOTHING : brief(seconds),
+    ])
+  return figures('WAL by the hour', ['Hour, UTC', '#Stored', '#Longest delay'], rows)
+}
+
+export const walStyle = `
+.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 22rem), 1fr)); gap: 1rem 2rem; }
+.charts figure { margin: 0; min-width: 0; }
+.charts figcaption { display: flex; flex-wrap: wrap; justify-content: space-between; gap: 0 1rem; font-weight: 600; font-size: .92rem; margin-bottom: .25rem; }
+.charts figcaption .quiet { font-weight: 400; }
+.chart { display: block; border-bottom: 1px solid var(--line); }
+.chart .area { fill: var(--window); }
+.chart .grid { stroke: var(--line); stroke-width: 1; vector-effect: non-scaling-stroke; }
+.chart .unknown { fill: var(--line); opacity: .45; }
+`
