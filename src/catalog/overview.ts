@@ -33,7 +33,7 @@ export async function readOverview(pool: CatalogPool): Promise<Overview> {
   const now = await pool.one(sql.type(Now)`
     select (extract(epoch from clock_timestamp()) * 1000)::float8 as now_at, s.server,
            current_database()::text as database,
-           (regexp_match(current_setting('server_version'), '^\S+'))[1] as postgres_version,
+           split_part(current_setting('server_version'), ' ', 1) as postgres_version,
            s.worker_version, (extract(epoch from s.worker_started_at) * 1000)::float8 as worker_started_at,
            s.durable_lsn::text, s.bytes_at_risk::float8, s.seconds_at_risk::float8,
            (extract(epoch from s.grant_expires_at) * 1000)::float8 as grant_expires_at,

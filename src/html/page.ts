@@ -67,6 +67,7 @@ h1 { font-size: 1.5rem; line-height: 1.25; margin: 0; }
 h2 { font-size: 1.1rem; margin: 2.25rem 0 .5rem; }
 p { margin: .35rem 0; max-width: 75ch; }
 .quiet { color: var(--quiet); }
+bdi { overflow-wrap: anywhere; }
 code { font: .92em ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; overflow-wrap: anywhere; }
 :focus-visible { outline: 2px solid var(--window); outline-offset: 2px; }
 .badge {

@@ -36,13 +36,13 @@ export const timelinePatterns: Html = html`<svg
   </defs>
 </svg>`
 
-/** Dates above timelines of the same range. */
-export function timelineAxis(range: TimeRange): Html {
+/** Dates above timelines of the same range. `hasRoom`: beside it on the right, so that the last one stands at its place. */
+export function timelineAxis(range: TimeRange, hasRoom = false): Html {
   const named = ticks(range)
   return html`<svg class="axis" width="100%" height="20" aria-hidden="true" focusable="false">
     ${named.map((tick) => {
       const at = percent(range, tick.at)
-      const anchor = at < 4 ? 'start' : at > 96 ? 'end' : 'middle'
+      const anchor = at < 4 ? 'start' : at > 96 && !hasRoom ? 'end' : 'middle'
       return html`<text x="${at}%" y="14" text-anchor="${anchor}" class="${tick.isMajor ? 'major' : 'minor'}"
         >${tick.label}</text
       >`

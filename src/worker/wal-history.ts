@@ -16,15 +16,19 @@ export interface WalMinute {
 
 /** How much WAL was stored in each minute of the last day, and how long it waited: in memory alone, so that it makes no WAL. */
 export class WalHistory {
-  readonly startedAt = Date.now()
   /** from when on it is known how much was stored: rows may tell of the time before this process */
-  knownFrom = this.startedAt
+  knownFrom: number
   /** rows were asked for that time */
   filled = false
   readonly #minutes = new Float64Array(MINUTES).fill(Number.NaN)
   readonly #bytes = new Float64Array(MINUTES)
   readonly #seconds = new Float64Array(MINUTES)
   #place: { timeline: number; lsn: Lsn } | null = null
+
+  /** @param startedAt from when on it is told what happens */
+  constructor(readonly startedAt = Date.now()) {
+    this.knownFrom = startedAt
+  }
 
   /** WAL of the timeline is stored up to `lsn`. What is stored once more, as after a broken connection, counts once. */
   stored(timeline: number, lsn: Lsn, atMs = Date.now()): void {

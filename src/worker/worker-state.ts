@@ -20,11 +20,12 @@ export interface TermState {
 /** What the worker knows of itself, in plain values; it outlives terms, so that nothing is counted anew. */
 export class WorkerState {
   readonly counts: PostCounts = new Map()
-  readonly wal = new WalHistory()
   checks: readonly NotedCheck[] = []
   term: TermState | null = null
   #lookedAtMs = Number.NEGATIVE_INFINITY
   readonly #rounds = new Map<string, number>()
+
+  constructor(readonly wal = new WalHistory()) {}
 
   begin(term: TermState): void {
     this.term = term

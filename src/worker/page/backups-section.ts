@@ -1,10 +1,10 @@
 import type { Overview } from '../../catalog/overview.js'
 import { figures, NOTHING } from '../../html/figures.js'
 import { html, written, type Content, type Html } from '../../html/html.js'
-import { formatAge, roundBytes } from '../../units.js'
-import { ago, badge, kindInWords, label, more } from './words.js'
+import { roundBytes } from '../../units.js'
+import { ago, badge, kindInWords, label, lasted, more } from './words.js'
 
-const SHOWN = 8
+const SHOWN = 6
 
 /** The newest base backups. */
 export function basesSection({ base_backups, base_count, now_at }: Overview): Html {
@@ -13,7 +13,7 @@ export function basesSection({ base_backups, base_count, now_at }: Overview): Ht
     .map((one) => [
       [ago(one.stopped_at, now_at), label(one.label)],
       one.restorable ? 'yes' : badge('crit', 'no: WAL is missing'),
-      formatAge((one.stopped_at - one.started_at) / 1000),
+      lasted((one.stopped_at - one.started_at) / 1000),
       roundBytes(one.raw_bytes),
       roundBytes(one.stored_bytes),
       html`<code>${one.backup_id}</code>`,
@@ -29,7 +29,7 @@ export function dumpsSection({ dumps, dump_count, now_at }: Overview): Html {
     return [
       [ago(one.snapshot_at, now_at), label(one.label)],
       [written(one.database_name), more(`${what}, ${one.tables} ${one.tables === 1 ? 'table' : 'tables'}`)],
-      formatAge((one.finished_at - one.snapshot_at) / 1000),
+      lasted((one.finished_at - one.snapshot_at) / 1000),
       roundBytes(one.raw_bytes),
       roundBytes(one.stored_bytes),
       html`<code>${one.dump_id}</code>`,
@@ -57,3 +57,15 @@ function listed(rows: readonly unknown[], count: number, view: string, shown: ()
   const left = count - rows.length
   return [shown(), left > 0 && html`<p class="quiet">and ${left} more in <code>backup.${view}</code></p>`]
 }
+
+/** Those of base backups and dumps stand below each other. */
+export const backupsStyle = `
+@media (min-width: 60.01rem) {
+  #bases .figures, #dumps .figures { table-layout: fixed; }
+  #bases th:nth-child(1), #dumps th:nth-child(1) { width: 21%; }
+  #bases th:nth-child(2), #dumps th:nth-child(2) { width: 20%; }
+  #bases th:nth-child(n+3), #dumps th:nth-child(n+3) { width: 11.5%; }
+  #bases th:nth-child(6), #dumps th:nth-child(6) { width: 24.5%; padding-left: 1.5rem; }
+  #bases td:nth-child(6), #dumps td:nth-child(6) { padding-left: 1.5rem; }
+}
+`

@@ -1,7 +1,8 @@
 import type { Overview } from '../../catalog/overview.js'
 import type { OverviewCheck } from '../../catalog/overview-upkeep.js'
 import { html, written, type Content, type Html } from '../../html/html.js'
-import { ago, badge } from './words.js'
+import { formatAge } from '../../units.js'
+import { badge } from './words.js'
 
 /** What is not well, with what to do; then, folded, what is. */
 export function checksSection({ checks, now_at }: Overview): Html {
@@ -34,7 +35,7 @@ function item({ name, state, message, hint, since }: OverviewCheck, now: number)
     <span class="check">${state !== 'ok' && badge(state)} <code>${name}</code></span>
     <div>
       <p>
-        ${written(message)}${since !== null && state !== 'ok' && html` <span class="quiet">(since ${ago(since, now)})</span>`}
+        ${written(message)}${since !== null && state !== 'ok' && html` <span class="quiet">(for ${formatAge(Math.max(0, now - since) / 1000)})</span>`}
       </p>
       ${hinted}
     </div>

@@ -5,23 +5,46 @@ import { html, written, type Content, type Html } from '../../html/html.js'
 import { formatAge, roundBytes } from '../../units.js'
 import { safety } from './safety.js'
 import type { Seen } from './seen.js'
-import { ago, badge, brief, clock, inUtc, kindInWords } from './words.js'
+import { badge, brief, clock, inUtc, kindInWords, lasted, roughlyAgo } from './words.js'
 
 /** The headline, figures, and what runs. */
 export function nowSection(seen: Seen): Html {
   const { overview } = seen
-  return html`${headline(seen)}${overview && figuresNow(seen, overview)}${overview && jobs(overview)}`
+  return html`${headline(seen)}${overview && figuresNow(overview)}${overview && jobs(overview)}`
 }
 
 function headline(seen: Seen): Html {
+  const { overview } = seen
   const { level, until, atLeast, why, words } = safety(seen)
   const name = atLeast ? 'Safe at least until' : 'Safe until'
-  const now = seen.overview?.now_at ?? seen.now.getTime()
+  const now = overview?.now_at ?? seen.now.getTime()
+  const nothing = overview ? 'nothing yet' : 'not known'
   return html`<div class="headline ${level}">
-    <h2>${until === null ? 'Safe' : name}</h2>
-    <p class="big">${until === null ? 'nothing yet' : bigTime(until, now)}</p>
-    <p>${badge(level, words)} <span class="quiet">${why}</span></p>
+    <div>
+      <h2>${until === null ? 'Safe' : name}</h2>
+      <p class="big">${until === null ? nothing : bigTime(until, now)}</p>
+    </div>
+    ${overview && atRisk(seen, overview)}
+    <p class="said">${badge(level, words)} <span class="quiet">${why}</span></p>
   </div>`
+}
+
+function atRisk({ streaming, away }: Seen, overview: Overview): Html {
+  const { bytes_at_risk: bytes, seconds_at_risk: seconds, durable_lsn } = overview
+  return html`<dl class="risk">
+    <div>
+      <dt>At risk</dt>
+      <dd>${seconds === null ? 'not known' : brief(seconds)}</dd>
+      <dd class="quiet">
+        ${bytes === null ? 'how much is not known' : bytes === 0 ? 'all WAL is stored' : `${roundBytes(bytes)} not stored yet`}
+      </dd>
+    </div>
+    <div>
+      <dt>WAL</dt>
+      <dd>${streaming && !away ? 'streams' : 'waits'}</dd>
+      <dd class="quiet">${durable_lsn === null ? 'not known how far' : `stored to ${durable_lsn}`}</dd>
+    </div>
+  </dl>`
 }
 
 /** The date, too, when it is another day's. */
@@ -35,32 +58,38 @@ function bigTime(at: number, now: number): Html {
   >`
 }
 
-function figuresNow({ streaming, away }: Seen, overview: Overview): Html {
-  const { now_at: now, bytes_at_risk: bytes, seconds_at_risk: seconds, durable_lsn, grant_expires_at } = overview
+function figuresNow(overview: Overview): Html {
+  const { now_at: now, grant_expires_at: expires } = overview
   const [base] = overview.base_backups
   const [dump] = overview.dumps
   const [drill] = overview.drills
   const next = overview.schedules.find(({ next_run_at }) => next_run_at !== null)
   return facts(
     fact(
-      'At risk',
-      seconds === null ? 'not known' : brief(seconds),
-      bytes === null ? null : bytes === 0 ? 'all WAL is stored' : `${roundBytes(bytes)} of WAL not stored yet`,
+      'Last base backup',
+      base ? roughlyAgo(base.stopped_at, now) : 'none',
+      base ? `${roundBytes(base.stored_bytes)} in ${lasted((base.stopped_at - base.started_at) / 1000)}` : 'never',
     ),
-    fact('WAL', streaming && !away ? 'streams' : 'waits', durable_lsn && `stored up to ${durable_lsn}`),
-    fact('Last base backup', base ? ago(base.stopped_at, now) : 'none', base && roundBytes(base.stored_bytes)),
-    fact('Last dump', dump ? ago(dump.finished_at, now) : 'none', dump && written(dump.database_name)),
+    fact(
+      'Last dump',
+      dump ? roughlyAgo(dump.finished_at, now) : 'none',
+      dump ? html`${written(dump.database_name)}, ${roundBytes(dump.stored_bytes)}` : 'never',
+    ),
     fact(
       'Last drill',
-      drill ? ago(drill.finished_at, now) : 'none',
-      drill && (drill.ok ? 'restored, and good' : badge('crit', 'failed')),
+      drill ? roughlyAgo(drill.finished_at, now) : 'none',
+      drill ? (drill.ok ? 'restored, and good' : badge('crit', 'failed')) : 'no restore was proved',
     ),
     fact(
       'Next run',
-      next ? ago(next.next_run_at!, now) : 'none',
+      next ? roughlyAgo(next.next_run_at!, now) : 'none',
       next ? html`${next.name}, ${kindInWords[next.kind]}` : 'nothing is scheduled',
     ),
-    fact('Grant ends', grant_expires_at === null ? 'none' : ago(grant_expires_at, now), 'what allows to store'),
+    fact(
+      'Grant ends',
+      expires === null ? 'none' : roughlyAgo(expires, now),
+      expires === null ? 'nothing can be stored' : 'it lets the worker store',
+    ),
   )
 }
 
@@ -101,19 +130,28 @@ function figuresOf({ bytes_done, bytes_total, rate, eta_seconds, started_at }: O
     bytes_done === null ? [] : [`${roundBytes(bytes_done)}${bytes_total ? ` of ${roundBytes(bytes_total)}` : ''}`]
   const speed = rate ? [`${roundBytes(rate)}/s`] : []
   const left = eta_seconds === null ? [] : [`${formatAge(eta_seconds)} left`]
-  const since = started_at === null ? [] : [`since ${formatAge(Math.max(0, now - started_at) / 1000)}`]
+  const since = started_at === null ? [] : [`begun ${formatAge(Math.max(0, now - started_at) / 1000)} ago`]
   return [...done, ...speed, ...left, ...since].join(', ')
 }
 
 export const nowStyle = `
-.headline { margin: 1rem 0 0; padding: 1rem 1.25rem 1.1rem; border: 1px solid var(--line); border-left: 6px solid var(--good); border-radius: 8px; background: var(--raised); }
+.headline { display: grid; grid-template-columns: minmax(0, 1fr) auto; gap: .2rem 2rem; margin: 1rem 0 0; padding: 1rem 1.25rem 1.1rem; border: 1px solid var(--line); border-left: 6px solid var(--good); border-radius: 8px; background: var(--raised); }
 .headline.warn { border-left-color: var(--warn); }
 .headline.crit { border-left-color: var(--crit); }
-.headline h2 { margin: 0; font-size: .95rem; font-weight: 600; color: var(--quiet); }
-.headline p { margin: 0; }
-.headline .big { font-size: clamp(2rem, 7vw, 3.4rem); line-height: 1.1; font-weight: 700; letter-spacing: -.02em; margin: .1rem 0 .5rem; }
+.headline h2, .risk dt { margin: 0; font-size: .95rem; font-weight: 600; color: var(--quiet); }
+.headline p { margin: 0; max-width: none; }
+.headline .big { font-size: clamp(2rem, 7vw, 3.4rem); line-height: 1.15; font-weight: 700; letter-spacing: -.02em; }
 .headline .big small { font-size: .4em; font-weight: 600; color: var(--quiet); letter-spacing: 0; }
-.headline .badge { margin-right: .35rem; font-size: .88rem; }
+.headline .said { grid-column: 1 / -1; overflow-wrap: anywhere; }
+.headline .badge { margin-right: .35rem; font-size: .88rem; white-space: normal; }
+.risk { display: flex; gap: .5rem 2rem; margin: 0; }
+.risk > div { min-width: 9.5rem; }
+.risk dd { margin: 0; font-size: 1.5rem; font-weight: 600; line-height: 1.35; }
+.risk dd.quiet { font-size: .85rem; font-weight: 400; }
+#now .facts { grid-template-columns: repeat(5, minmax(0, 1fr)); margin-top: .75rem; }
+@media (max-width: 60rem) { #now .facts { grid-template-columns: repeat(3, minmax(0, 1fr)); } }
+@media (max-width: 50rem) { .headline { grid-template-columns: minmax(0, 1fr); } .risk { margin: .5rem 0; } .risk > div { min-width: 0; flex: 1; } }
+@media (max-width: 40rem) { #now .facts { grid-template-columns: repeat(2, minmax(0, 1fr)); } }
 .jobs { list-style: none; padding: 0; margin: .75rem 0 0; }
 .jobs li { display: flex; flex-wrap: wrap; align-items: center; gap: .2rem .8rem; padding: .55rem .8rem; border: 1px solid var(--line); border-radius: 8px; margin-top: .5rem; }
 .progress { display: inline-flex; align-items: center; gap: .6rem; flex: 1 1 14rem; }

@@ -5,7 +5,7 @@ import { html, Html } from '../../html/html.js'
 import { page, pageStyle } from '../../html/page.js'
 import { timelinePatterns, timelineStyle } from '../../html/timeline.js'
 import { version } from '../../version.js'
-import { basesSection, dumpsSection, schedulesSection } from './backups-section.js'
+import { backupsStyle, basesSection, dumpsSection, schedulesSection } from './backups-section.js'
 import { checksSection, checksStyle } from './checks-section.js'
 import { liveScript } from './live-script.js'
 import { nowSection, nowStyle } from './now-section.js'
@@ -28,7 +28,15 @@ footer { margin-top: 2.5rem; padding-top: .75rem; border-top: 1px solid var(--li
 `
 
 const STYLE = pageStyle(
-  factsStyle + timelineStyle + figuresStyle + nowStyle + checksStyle + windowsStyle + walStyle + OWN_STYLE,
+  factsStyle +
+    timelineStyle +
+    figuresStyle +
+    nowStyle +
+    checksStyle +
+    windowsStyle +
+    backupsStyle +
+    walStyle +
+    OWN_STYLE,
 )
 
 const hashOf = (text: string): string => `'sha256-${createHash('sha256').update(text).digest('base64')}'`
@@ -39,13 +47,21 @@ export const pagePolicy = [
   `style-src ${hashOf(STYLE)}`,
   `script-src ${hashOf(liveScript)}`,
   "connect-src 'self'",
+  'img-src data:',
   "base-uri 'none'",
   "form-action 'none'",
   "frame-ancestors 'none'",
 ].join('; ')
 
-/** Without a script it is loaded anew. */
-const WITHOUT_SCRIPT = new Html('<noscript><meta http-equiv="refresh" content="30"></noscript>')
+const ICON =
+  "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32'><rect x='3' y='5' width='26' height='22' rx='5' fill='#0969da'/>" +
+  "<rect x='8' y='11' width='16' height='4' rx='2' fill='#fff'/></svg>"
+
+/** An icon that is not asked for; and without a script the page is loaded anew. */
+const HEAD = new Html(
+  `<link rel="icon" href="data:image/svg+xml,${encodeURIComponent(ICON)}">` +
+    '<noscript><meta http-equiv="refresh" content="30"></noscript>',
+)
 
 const SECTIONS = ['checks', 'windows', 'wal', 'bases', 'dumps', 'schedules'] as const
 
@@ -72,7 +88,7 @@ export function pageText(seen: Seen): string {
     title: `Postbox: ${server}`,
     style: STYLE,
     body,
-    head: WITHOUT_SCRIPT,
+    head: HEAD,
     script: liveScript,
     policy: null,
   })

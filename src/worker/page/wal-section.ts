@@ -18,12 +18,12 @@ export function walSection({ wal, now }: Seen): Html {
   const delays = groups.map(({ seconds }) => seconds)
   const rate = (value: number) => `${roundBytes(value)}/s`
   const total = minutes.reduce((sum, { bytes }) => sum + (bytes ?? 0), 0)
-  const axis = timelineAxis(range)
+  const axis = timelineAxis(range, true)
   const at = (index: number) => clock(groups[index]!.at).slice(0, 5)
   return html`<h2 id="wal-name">WAL, the last day</h2>
     <div class="charts">
-      ${chart({ name: 'Stored', more: `${roundBytes(total)} in all`, values: rates, say: rate, at, axis, least: 1024 })}
-      ${chart({ name: 'Delay until stored', more: 'the longest of each 5 minutes', values: delays, say: brief, at, axis, least: 1 })}
+      ${chart({ name: 'Stored', more: `${roundBytes(total)} in all`, values: rates, say: rate, at, axis, least: 1024, base: 1024 })}
+      ${chart({ name: 'Delay until stored', more: 'the longest of each 5 minutes', values: delays, say: brief, at, axis, least: 1, base: 10 })}
     </div>
     <p class="quiet">${knownSince(wal.startedAt, wal.knownFrom, range.from)}</p>
     <details id="wal-table">
@@ -72,8 +72,14 @@ function byTheHour(minutes: readonly WalMinute[]): Html {
 export const walStyle = `
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 22rem), 1fr)); gap: 1rem 2rem; }
 .charts figure { margin: 0; min-width: 0; }
-.charts figcaption { display: flex; flex-wrap: wrap; justify-content: space-between; gap: 0 1rem; font-weight: 600; font-size: .92rem; margin-bottom: .25rem; }
-.charts figcaption .quiet { font-weight: 400; }
+.charts figcaption { font-weight: 600; font-size: .92rem; margin-bottom: .5rem; }
+.charts figcaption .quiet { display: block; font-weight: 400; }
+.plot { position: relative; padding-right: 4.6rem; }
+.charts .axis { padding-right: 4.6rem; }
+.scale { position: absolute; right: 0; width: 4.2rem; text-align: left; font-size: 12px; line-height: 1; color: var(--quiet); }
+.scale.top { top: -4px; }
+.scale.half { top: 44px; }
+@media (max-width: 40rem) { .charts .axis .minor:nth-of-type(even) { display: inline; } .charts .axis .major { display: none; } }
 .chart { display: block; border-bottom: 1px solid var(--line); }
 .chart .area { fill: var(--window); }
 .chart .grid { stroke: var(--line); stroke-width: 1; vector-effect: non-scaling-stroke; }

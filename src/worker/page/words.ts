@@ -15,6 +15,22 @@ export function ago(ms: number, now: number): Html {
   return html`<time class="together" datetime="${new Date(ms).toISOString()}" title="${inUtc(ms)} UTC">${words}</time>`
 }
 
+/** The same in one unit, where space is dear. */
+export function roughlyAgo(ms: number, now: number): Html {
+  const seconds = (now - ms) / 1000
+  const words = formatAge(Math.abs(seconds)).split(' ').slice(0, 2).join(' ')
+  const said = seconds >= 0 ? `${words} ago` : `in ${words}`
+  return html`<time class="together" datetime="${new Date(ms).toISOString()}" title="${inUtc(ms)} UTC">${said}</time>`
+}
+
+/** How long something took: `45 s`, `3 min 47 s`, `2 h 5 min`. */
+export function lasted(seconds: number): string {
+  const whole = Math.round(seconds)
+  const rest = whole % 60
+  if (whole < 60 || whole >= 3600) return formatAge(whole)
+  return rest === 0 ? `${whole / 60} min` : `${Math.floor(whole / 60)} min ${rest} s`
+}
+
 /** A second line of a cell, less loud. */
 export const more = (text: Html | string): Html => html`<span class="more">${text}</span>`
 
