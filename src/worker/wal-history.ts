@@ -51,11 +51,11 @@ export class WalHistory {
   }
 
   /** What rows tell of the time before this process, of which all is known since `from`. */
-  fill(from: number, rows: readonly { at: number; bytes: number }[]): void {
+  fill(from: number, rows: readonly { at: number; bytes: number }[], nowMs = Date.now()): void {
     this.filled = true
     this.knownFrom = Math.min(from, this.startedAt)
-    for (const { at, bytes } of rows)
-      if (at >= from && at > Date.now() - MINUTES * MINUTE_MS) this.#bytes[this.#slot(at)]! += bytes
+    const held = rows.filter(({ at }) => at >= from && at > nowMs - MINUTES * MINUTE_MS)
+    for (const { at, bytes } of held) this.#bytes[this.#slot(at)]! += bytes
   }
 
   /** The last day up to now, minute by minute. */

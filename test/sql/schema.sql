@@ -458,6 +458,7 @@ function _setting_value(setting text) returns text security definer stable
 function _shown_position() returns TABLE(timeline integer, durable_lsn pg_lsn, waits_since timestamp with time zone, streaming boolean) security definer stable
 function _start_base_after_gap(system_identifier bigint, lsn pg_lsn, reason text, running_begins_after boolean) returns void
 function _start_worker(version text) returns integer security definer
+function _stored_wal(since timestamp with time zone, at_most integer) returns TABLE(minute_at timestamp with time zone, bytes bigint, segments integer) security definer stable
 function _try_expression(relation regclass, expression text, type_name text) returns boolean
 function _wal_directory() returns text security definer stable
 function _wal_holes(system_identifier bigint, timeline integer, before_lsn pg_lsn) returns TABLE(on_timeline integer, from_lsn pg_lsn, to_lsn pg_lsn) security definer stable
@@ -537,6 +538,7 @@ grant execute on backup._set_schedule(text,text,text,jsonb,text) to backup_opera
 grant execute on backup._setting_list() to backup_monitor, backup_operator, backup_worker
 grant execute on backup._setting_value(text) to backup_monitor, backup_operator, backup_worker
 grant execute on backup._start_worker(text) to backup_worker
+grant execute on backup._stored_wal(timestamp with time zone,integer) to backup_worker
 grant execute on backup._try_expression(regclass,text,text) to backup_operator
 grant execute on backup._wal_directory() to backup_worker
 grant execute on backup._wal_holes(bigint,integer,pg_lsn) to backup_worker

@@ -36,6 +36,7 @@ describe('what the worker reads', () => {
       issuer: null,
       socket: null,
       listen: null,
+      pageToken: null,
       boxCaFile: null,
       logLevel: 'info',
       threads: availableParallelism(),

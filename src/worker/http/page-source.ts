@@ -1,3 +1,4 @@
+import type { Catalog } from '../../catalog/catalog.js'
 import type { Overview } from '../../catalog/overview.js'
 import { asPostboxError } from '../../errors.js'
 import type { Seen } from '../page/seen.js'
@@ -65,19 +66,23 @@ export class PageSource {
     this.#isAsking = true
     try {
       const overview = await catalog.overview()
-      const { wal } = this.state
-      if (!wal.filled) {
-        const { from, rows } = await catalog.storedWal(Date.now() - DAY_MS)
-        // What this process stored it has counted itself.
-        wal.fill(
-          from,
-          rows.filter(({ at }) => at < wal.startedAt),
-        )
-      }
+      // The page is not the worse for not knowing yesterday.
+      await this.#fillHistory(catalog).catch(() => undefined)
       return overview
     } finally {
       this.#isAsking = false
     }
+  }
+
+  async #fillHistory(catalog: Catalog): Promise<void> {
+    const { wal } = this.state
+    if (wal.filled) return
+    const { from, rows } = await catalog.storedWal(Date.now() - DAY_MS)
+    // What this process stored it has counted itself.
+    wal.fill(
+      from,
+      rows.filter(({ at }) => at < wal.startedAt),
+    )
   }
 
   #isAway(why: string): void {
