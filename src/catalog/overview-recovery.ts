@@ -17,6 +17,8 @@ const Window = z.object({
   base_backups: z.number().int(),
   /** whether nothing is known to be missing behind it */
   open: z.boolean(),
+  /** whether no WAL is recorded behind it, nor of a later timeline */
+  is_last: z.boolean(),
 })
 export type OverviewWindow = z.infer<typeof Window>
 
@@ -73,7 +75,11 @@ export function readRecovery(pool: CatalogPool): Promise<Recovery> {
              not exists (
                select from gap g
                where g.system_identifier = w.system_identifier and g.timeline >= w.timeline and g.to_lsn > w.to_lsn
-             ) as open
+             ) as open,
+             not exists (
+               select from backup.wal_coverage c
+               where c.system_identifier = w.system_identifier and (c.timeline, c.to_lsn) > (w.timeline, w.to_lsn)
+             ) as is_last
       from window_of w cross join system s
       group by w.system_identifier, s.system_identifier, w.timeline, w.to_lsn
       order by w.system_identifier desc, w.timeline desc, w.to_lsn desc

@@ -205,6 +205,7 @@ export class Term {
     state.begin({
       catalog: this.servers.catalog,
       streaming: () => this.#wal.streaming,
+      durable: () => this.#wal.durable,
       grantExpiresAt: () => this.#grants.expiresAt,
     })
     const upkeep = [this.#schedules, this.#checks, this.#webhook]

@@ -3,6 +3,7 @@ import type { Catalog } from '../catalog/catalog.js'
 import type { NotedCheck } from '../catalog/checks.js'
 import type { Health } from '../observe/observe-server.js'
 import { WalHistory } from './wal-history.js'
+import type { WalPlace } from './wal-keeper.js'
 
 /** A round that takes longer hangs: what it asks gives up after a minute. */
 const ROUND_WITHIN_MS = 180_000
@@ -13,6 +14,8 @@ const LOOK_WITHIN_MS = 60_000
 export interface TermState {
   catalog: Catalog
   streaming: () => boolean
+  /** up to where it has stored WAL itself; null: it has not streamed yet */
+  durable: () => WalPlace | null
   /** null: there is none */
   grantExpiresAt: () => Date | null
 }

@@ -73,7 +73,12 @@ async function takePictures(backedUp: BackedUpServer, browser: Browser, director
 async function stateOf(catalog: Awaited<ReturnType<typeof openCatalog>>): Promise<WorkerState> {
   const now = Date.now()
   const state = new WorkerState(new WalHistory(now - 86_400_000))
-  state.begin({ catalog, streaming: () => true, grantExpiresAt: () => null })
+  state.begin({
+    catalog,
+    streaming: () => true,
+    durable: () => ({ timeline: 1, lsn: 2n ** 63n }),
+    grantExpiresAt: () => null,
+  })
   for (let minute = 1440; minute > 0; minute--) {
     // The line to S3 was slow for some minutes.
     const isSlow = minute > 395 && minute < 412

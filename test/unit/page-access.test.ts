@@ -69,7 +69,12 @@ test('the catalog is asked while somebody looks, and once for all who do', async
     asked++
     return Promise.reject(new Error('the catalog is of another version'))
   }
-  state.begin({ catalog: { overview } as unknown as Catalog, streaming: () => true, grantExpiresAt: () => null })
+  state.begin({
+    catalog: { overview } as unknown as Catalog,
+    streaming: () => true,
+    durable: () => null,
+    grantExpiresAt: () => null,
+  })
   const ask = await serve(null, '127.0.0.1', state)
   await ask('/healthz')
   await ask('/', { host: 'evil.example' })

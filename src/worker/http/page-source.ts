@@ -1,6 +1,7 @@
 import type { Catalog } from '../../catalog/catalog.js'
 import type { Overview } from '../../catalog/overview.js'
 import { asPostboxError } from '../../errors.js'
+import type { Lsn } from '../../wal/lsn.js'
 import type { Seen } from '../page/seen.js'
 import type { TermState, WorkerState } from '../worker-state.js'
 
@@ -15,6 +16,7 @@ export class PageSource {
   /** a statement that was given up is waited for before there is another */
   #isAsking = false
   #overview: Overview | null = null
+  #durable: Lsn | null = null
   #readAt: Date | null = null
   #away: Seen['away'] = null
 
@@ -29,6 +31,7 @@ export class PageSource {
     await this.#asked.answer
     return {
       overview: this.#overview,
+      durable: this.#durable,
       readAt: this.#readAt,
       away: this.#away,
       streaming: term?.streaming() ?? false,
@@ -53,6 +56,8 @@ export class PageSource {
         return
       }
       this.#overview = overview
+      // Asked after the catalog, which was told by it.
+      this.#durable = term.durable()?.lsn ?? null
       this.#readAt = new Date()
       this.#away = null
     } catch (thrown) {

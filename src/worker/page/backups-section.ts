@@ -2,7 +2,7 @@ import type { Overview } from '../../catalog/overview.js'
 import { figures, NOTHING } from '../../html/figures.js'
 import { html, written, type Content, type Html } from '../../html/html.js'
 import { roundBytes } from '../../units.js'
-import { ago, badge, kindInWords, label, lasted, more } from './words.js'
+import { ago, badge, kindInWords, label, lasted, more, when } from './words.js'
 
 const SHOWN = 6
 
@@ -11,7 +11,7 @@ export function basesSection({ base_backups, base_count, now_at }: Overview): Ht
   const rows = base_backups
     .slice(0, SHOWN)
     .map((one) => [
-      [ago(one.stopped_at, now_at), label(one.label)],
+      [when(one.stopped_at, now_at), label(one.label)],
       one.restorable ? 'yes' : badge('crit', 'no: WAL is missing'),
       lasted((one.stopped_at - one.started_at) / 1000),
       roundBytes(one.raw_bytes),
@@ -27,7 +27,7 @@ export function dumpsSection({ dumps, dump_count, now_at }: Overview): Html {
   const rows = dumps.slice(0, SHOWN).map((one) => {
     const what = [one.whole ? 'whole' : 'a part', ...(one.masked ? ['masked'] : [])].join(', ')
     return [
-      [ago(one.snapshot_at, now_at), label(one.label)],
+      [when(one.snapshot_at, now_at), label(one.label)],
       [written(one.database_name), more(`${what}, ${one.tables} ${one.tables === 1 ? 'table' : 'tables'}`)],
       lasted((one.finished_at - one.snapshot_at) / 1000),
       roundBytes(one.raw_bytes),

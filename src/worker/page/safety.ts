@@ -1,5 +1,6 @@
 import type { Overview } from '../../catalog/overview.js'
 import type { OverviewWindow } from '../../catalog/overview-recovery.js'
+import { parseLsn, type Lsn } from '../../wal/lsn.js'
 import { inUtc } from './words.js'
 import type { Seen } from './seen.js'
 
@@ -26,7 +27,7 @@ export function safety(seen: Seen): Safety {
     const why = away ? `Since ${inUtc(away.since.getTime())}: ${away.why}.` : 'It was not asked yet.'
     return { level: 'crit', words: 'The database has not answered yet', until: null, atLeast: false, why }
   }
-  const found = withCatalog(overview)
+  const found = withCatalog(overview, seen.durable)
   if (!away) return found
   return {
     level: 'crit',
@@ -37,8 +38,8 @@ export function safety(seen: Seen): Safety {
   }
 }
 
-function withCatalog(overview: Overview): Safety {
-  const { now_at, seconds_at_risk: waits, jobs } = overview
+function withCatalog(overview: Overview, durable: Lsn | null): Safety {
+  const { now_at, seconds_at_risk: waits, durable_lsn, jobs } = overview
   const window = newestWindow(overview)
   if (!window) {
     const isComing = jobs.some(({ kind }) => kind === 'base')
@@ -50,7 +51,7 @@ function withCatalog(overview: Overview): Safety {
       why: isComing ? 'The first base backup is on its way.' : 'Take a base backup: SELECT backup.start_base().',
     }
   }
-  if (!window.open) {
+  if (!window.open || !window.is_last) {
     return {
       level: 'crit',
       words: 'WAL is missing',
@@ -62,6 +63,11 @@ function withCatalog(overview: Overview): Safety {
   const state = stateOfChecks(overview)
   if (waits === null) {
     const why = 'How much WAL is not stored yet cannot be seen: see the checks below.'
+    return { ...state, until: window.to_at, atLeast: true, why }
+  }
+  // A slot that somebody made anew stands where nothing was stored: the worker must say as much.
+  if (durable === null || durable_lsn === null || parseLsn(durable_lsn) > durable) {
+    const why = 'The worker has not said yet how far WAL is stored.'
     return { ...state, until: window.to_at, atLeast: true, why }
   }
   const why = 'Whatever was committed until then can be restored, to any moment of the window.'

@@ -5,6 +5,7 @@ import { html, type Html } from '../../html/html.js'
 import type { TimeRange } from '../../html/time-axis.js'
 import { legendSign, timeline, timelineAxis, type Mark, type Stretch } from '../../html/timeline.js'
 import { roundBytes } from '../../units.js'
+import { parseLsn } from '../../wal/lsn.js'
 import { newestWindow } from './safety.js'
 import { inUtc } from './words.js'
 
@@ -83,7 +84,7 @@ function stretchesOf({ windows, timeline: number }: Lane, { gaps, now_at }: Over
     const next = windows[index + 1]
     const end = next ? next.from_at : window.open || !window.is_current ? null : now_at
     if (end === null || end <= to) return [bar]
-    const missing = gaps.find((gap) => gap.timeline === number && lsnOf(gap.from_lsn) >= lsnOf(window.to_lsn))
+    const missing = gaps.find((gap) => gap.timeline === number && parseLsn(gap.from_lsn) >= parseLsn(window.to_lsn))
     const why = `nothing can be restored between ${inUtc(to)} and ${inUtc(end)}: ${missing ? gapInWords(missing) : 'WAL is missing'}`
     return [bar, { kind: 'gap', from: to, to: end, title: why }]
   })
@@ -91,11 +92,6 @@ function stretchesOf({ windows, timeline: number }: Lane, { gaps, now_at }: Over
 
 function gapInWords({ bytes, reason }: OverviewGap): string {
   return `${roundBytes(bytes)} of WAL are missing${reason === null ? '' : ` (${reason})`}`
-}
-
-function lsnOf(text: string): bigint {
-  const [high, low] = text.split('/')
-  return (BigInt(`0x${high!}`) << 32n) + BigInt(`0x${low!}`)
 }
 
 /** Dumps and drills have no timeline: they stand on that which goes on. */
@@ -128,7 +124,8 @@ function inWords({ name, windows }: Lane): string {
 }
 
 function table(overview: Overview, until: number | null): Html {
-  const windows = overview.windows.map((one) => goesOn(one, overview, until)).slice(0, TABLE_ROWS)
+  const newest = newestWindow(overview)
+  const windows = overview.windows.slice(0, TABLE_ROWS)
   const gaps = overview.gaps.slice(0, TABLE_ROWS)
   return html`<details id="windows-table">
     <summary>The same as a table</summary>
@@ -137,10 +134,10 @@ function table(overview: Overview, until: number | null): Html {
       ['Restorable from', 'to', '#Timeline', '#Base backups', 'Behind it'],
       windows.map((one) => [
         inUtc(one.from_at),
-        inUtc(one.to_at),
+        inUtc(goesOn(one, overview, until).to_at),
         one.timeline,
         one.base_backups,
-        one.open ? 'goes on' : 'WAL is missing',
+        !one.open ? 'WAL is missing' : one === newest ? 'goes on' : 'ends here',
       ]),
     )}
     ${

@@ -23,6 +23,10 @@ export function roughlyAgo(ms: number, now: number): Html {
   return html`<time class="together" datetime="${new Date(ms).toISOString()}" title="${inUtc(ms)} UTC">${said}</time>`
 }
 
+/** A moment to the minute, and how long ago that is. */
+export const when = (ms: number, now: number): Html =>
+  html`<span class="together">${inUtc(ms).slice(0, 16)}</span> <span class="quiet">${roughlyAgo(ms, now)}</span>`
+
 /** How long something took: `45 s`, `3 min 47 s`, `2 h 5 min`. */
 export function lasted(seconds: number): string {
   const whole = Math.round(seconds)
