@@ -88,6 +88,7 @@ function pageToken(env: Environment): Secret | null {
   const file = optional(env, 'POSTBOX_PAGE_TOKEN_FILE')
   const inline = optional(env, 'POSTBOX_PAGE_TOKEN')
   if (file === null && inline === null) return null
+  required(env, 'POSTBOX_LISTEN', '127.0.0.1:9187')
   if (file !== null && inline !== null) {
     throw invalid('POSTBOX_PAGE_TOKEN_FILE', 'POSTBOX_PAGE_TOKEN is set as well', 'one of the two')
   }
@@ -95,7 +96,7 @@ function pageToken(env: Environment): Secret | null {
   const token = inline ?? readSecret('POSTBOX_PAGE_TOKEN_FILE', file!)
   // It stands in an address, too, and must not be guessed.
   if (!/^[A-Za-z0-9._~-]{16,}$/.test(token)) {
-    throw invalid(name, 'it holds no token', '16 or more letters and digits, as "openssl rand -hex 16" gives')
+    throw invalid(name, 'it holds no token of a page', '16 or more letters and digits, as "openssl rand -hex 16" gives')
   }
   return new Secret(token)
 }

@@ -3,7 +3,7 @@ import { workerConfig } from '../config.js'
 import { createLog } from '../log.js'
 import { WorkerState } from '../worker/worker-state.js'
 import { runWorker } from '../worker/worker.js'
-import type { ListenAddress } from '../observe/listen-address.js'
+import { isLoopback, type ListenAddress } from '../observe/listen-address.js'
 import type { Secret } from '../secret.js'
 import { readCertificates } from './certificates.js'
 import { interruptSignal } from './interrupt.js'
@@ -25,7 +25,10 @@ export function workerCommand(): Command {
     const ca = readCertificates(config.boxCaFile)
     const state = new WorkerState()
     const server = listen && (await openServer(listen, pageToken, state))
-    if (server) log.info({ listen: server.server.address() }, 'serving metrics and the page')
+    if (server) {
+      const page = pageToken ? 'with its token' : isLoopback(listen) ? 'on this machine' : 'closed: it has no token'
+      log.info({ listen: server.server.address(), page }, 'serving metrics and the page')
+    }
     try {
       await runWorker({ databaseUrls, sourceUrls, issuer, ca, threads, socket, log, state }, interruptSignal())
     } finally {

@@ -30,6 +30,10 @@ async function main(directory: string | undefined): Promise<void> {
     await fillRunning(postgres)
     const workload = await startWorkload(postgres)
     await backedUp.untilDurable()
+    // It has warned for a day.
+    const since =
+      "update backup._check_state set since = now() - interval '26 hours' where state = 'warn' returning name"
+    await until('a check warns', async () => (await postgres.query(since)).length === 1)
     await takePictures(backedUp, browser, directory)
     await workload.stop()
   } finally {

@@ -3,6 +3,8 @@ import { get, type IncomingMessage } from 'node:http'
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { request, type Dispatcher } from 'undici'
+import { openCatalog } from '../../src/catalog/catalog.js'
+import { Secret } from '../../src/secret.js'
 import { showLogOfFailures } from '../faults/show-log.js'
 import { BackedUpServer } from '../sandbox/backed-up-server.js'
 import { accessibilityProblems, openChromium } from '../sandbox/chromium/chromium.js'
@@ -228,6 +230,15 @@ test('can only be read, is kept nowhere, loads nothing and stands in no frame', 
   for (const method of ['POST', 'PUT', 'DELETE']) {
     expect(await ask('/', { method, body: 'x' })).toMatchObject({ status: 405, headers: { allow: 'GET, HEAD' } })
   }
+})
+
+test('is read from the catalog without a write, by one who may only look', async () => {
+  const url = new URL(backedUp.postgres.url({ user: 'mona' }))
+  url.searchParams.set('options', '-c default_transaction_read_only=on')
+  await backedUp.postgres.query('create role mona login in role backup_monitor')
+  await using catalog = await openCatalog(new Secret(url.href))
+  expect(await catalog.overview()).toMatchObject({ server: 'db1', base_count: 2, dump_count: 1 })
+  await expect(catalog.reportProblem('box', null)).rejects.toThrow()
 })
 
 test('is not for a page that calls itself by a name of its own, nor for another page that listens', async () => {

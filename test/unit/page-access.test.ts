@@ -92,9 +92,12 @@ test('the catalog is asked while somebody looks, and once for all who do', async
 
 test('a token is one word of 16 signs, from a variable or from a file and not from both', () => {
   close = () => Promise.resolve()
-  const env = { POSTBOX_DATABASE_URL: 'postgresql://postbox@localhost/postgres' }
+  const database = { POSTBOX_DATABASE_URL: 'postgresql://postbox@localhost/postgres' }
+  const env = { ...database, POSTBOX_LISTEN: '9187' }
   expect(workerConfig({ ...env, POSTBOX_PAGE_TOKEN: TOKEN }).pageToken?.reveal()).toBe(TOKEN)
   expect(workerConfig(env).pageToken).toBeNull()
+  // Nobody would see the page that it is for.
+  expect(() => workerConfig({ ...database, POSTBOX_PAGE_TOKEN: TOKEN })).toThrow('POSTBOX_LISTEN is not set')
   const refused = { code: 'config_invalid', message: expect.stringContaining('POSTBOX_PAGE_TOKEN') as string }
   for (const token of ['short', 'a token with spaces in it', 'a/token?with&signs=of#addresses']) {
     expect(() => workerConfig({ ...env, POSTBOX_PAGE_TOKEN: token })).toThrow(expect.objectContaining(refused) as Error)

@@ -18,12 +18,16 @@ export class PageLive {
   readonly #viewers = new Set<ServerResponse>()
   readonly #closing = new AbortController()
   #sent = new Map<string, string>()
-  #turning: Promise<void> | null = null
+  #isTurning = false
 
   constructor(readonly source: PageSource) {}
 
   get hasRoom(): boolean {
     return this.#viewers.size < VIEWERS_AT_MOST && !this.#closing.signal.aborted
+  }
+
+  get hasViewers(): boolean {
+    return this.#viewers.size > 0 && !this.#closing.signal.aborted
   }
 
   /** Takes over a connection to which the head was written. */
@@ -34,19 +38,35 @@ export class PageLive {
     // The first event may take a while.
     response.write('retry: 3000\n\n')
     if (this.#sent.size > 0) this.#tell([response], this.#sent)
-    this.#turning ??= this.#turn().finally(() => (this.#turning = null))
+    this.#begin()
   }
 
   /** Ends every connection. */
-  async close(): Promise<void> {
+  close(): void {
     this.#closing.abort()
     for (const viewer of this.#viewers) viewer.end()
-    await this.#turning
+  }
+
+  #begin(): void {
+    if (this.#isTurning || !this.hasViewers) return
+    this.#isTurning = true
+    this.#turn()
+      // Whatever a page cannot show, WAL goes on: who looks connects again, or loads the page and is told.
+      .catch(() => {
+        for (const viewer of this.#viewers) viewer.destroy()
+        this.#viewers.clear()
+      })
+      .finally(() => {
+        this.#isTurning = false
+        this.#sent = new Map()
+        // Somebody may have come just then.
+        this.#begin()
+      })
   }
 
   async #turn(): Promise<void> {
     const { signal } = this.#closing
-    while (this.#viewers.size > 0 && !signal.aborted) {
+    while (this.hasViewers) {
       const sections = pageSections(await this.source.read())
       const changed = new Map([...sections].filter(([id, text]) => this.#sent.get(id) !== text))
       this.#sent = sections
@@ -54,7 +74,6 @@ export class PageLive {
       this.#tell([...this.#viewers], changed)
       await delay(EVERY_MS, undefined, { signal, ref: false }).catch(() => undefined)
     }
-    this.#sent = new Map()
   }
 
   #tell(viewers: readonly ServerResponse[], sections: ReadonlyMap<string, string>): void {

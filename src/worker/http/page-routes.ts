@@ -18,7 +18,10 @@ const HEADERS = {
 export function pageRoutes(access: PageAccess, source: PageSource): (app: FastifyInstance) => void {
   return (app) => {
     const live = new PageLive(source)
-    app.addHook('preClose', () => live.close())
+    app.addHook('preClose', (done) => {
+      live.close()
+      done()
+    })
 
     const mayLook = (request: FastifyRequest, reply: FastifyReply): boolean => {
       void reply.headers(HEADERS)
