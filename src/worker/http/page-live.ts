@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http'
 import { setTimeout as delay } from 'node:timers/promises'
-import { pageSections } from '../page/page-body.js'
+import { pageEdition, pageSections } from '../page/page-body.js'
 import type { PageSource } from './page-source.js'
 
 const EVERY_MS = 3000
@@ -77,7 +77,7 @@ export class PageLive {
   }
 
   #tell(viewers: readonly ServerResponse[], sections: ReadonlyMap<string, string>): void {
-    const event = `data: ${JSON.stringify(Object.fromEntries(sections))}\n\n`
+    const event = `data: ${JSON.stringify({ edition: pageEdition, sections: Object.fromEntries(sections) })}\n\n`
     for (const viewer of viewers) {
       if (viewer.writableLength > UNREAD_AT_MOST) viewer.destroy()
       else viewer.write(event)

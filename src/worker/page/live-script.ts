@@ -1,6 +1,6 @@
 /**
  * What keeps an open page up to date, where scripts may run. It puts in what the worker says is new: HTML that is escaped
- * already. What somebody reads, selects, has opened or scrolled stays as it is; a hidden page listens to nothing.
+ * already. When that is for another edition of the page, as after an upgrade, it is loaded anew. What somebody reads, selects, has opened or scrolled stays as it is; a hidden page listens to nothing.
  */
 export const liveScript = `(() => {
   'use strict'
@@ -30,10 +30,12 @@ export const liveScript = `(() => {
     source = new EventSource('/events')
     source.onmessage = ({ data }) => {
       heardAt = new Date()
+      const { edition, sections } = JSON.parse(data)
+      if (edition !== state.dataset.edition) { location.reload(); return }
       stale.hidden = true
       state.textContent = 'live'
       state.classList.add('on')
-      for (const [id, text] of Object.entries(JSON.parse(data))) put(id, text)
+      for (const [id, text] of Object.entries(sections)) put(id, text)
     }
     source.onerror = () => {
       stale.querySelector('time').textContent = heardAt.toISOString().slice(0, 19).replace('T', ' ') + ' UTC'

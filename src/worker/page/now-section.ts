@@ -53,7 +53,7 @@ function bigTime(at: number, now: number): Html {
   const isToday = inUtc(now).startsWith(day!)
   return html`<time datetime="${new Date(at).toISOString()}"
     >${!isToday && html`<span class="together">${day!}</span> `}<span class="together"
-      >${time!}<small>UTC</small></span
+      >${time!}<small> UTC</small></span
     ></time
   >`
 }
@@ -141,7 +141,7 @@ export const nowStyle = `
 .headline h2, .risk dt { margin: 0; font-size: .95rem; font-weight: 600; color: var(--quiet); }
 .headline p { margin: 0; max-width: none; }
 .headline .big { font-size: clamp(2rem, 7vw, 3.4rem); line-height: 1.15; font-weight: 700; letter-spacing: -.02em; }
-.headline .big small { margin-left: .4em; font-size: .4em; font-weight: 600; color: var(--quiet); letter-spacing: 0; }
+.headline .big small { font-size: .4em; font-weight: 600; color: var(--quiet); letter-spacing: 0; }
 .headline .said { grid-column: 1 / -1; overflow-wrap: anywhere; }
 .headline .badge { margin-right: .35rem; font-size: .88rem; white-space: normal; }
 .risk { display: flex; gap: .5rem 2rem; margin: 0; }

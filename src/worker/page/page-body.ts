@@ -41,6 +41,12 @@ const STYLE = pageStyle(
 
 const hashOf = (text: string): string => `'sha256-${createHash('sha256').update(text).digest('base64')}'`
 
+/** Changes with what the page looks like and does. */
+export const pageEdition = createHash('sha256')
+  .update(STYLE + liveScript + version)
+  .digest('hex')
+  .slice(0, 12)
+
 /** The page loads nothing, runs one script and asks its own worker alone. */
 export const pagePolicy = [
   "default-src 'none'",
@@ -73,7 +79,7 @@ export function pageText(seen: Seen): string {
   const body = html`${timelinePatterns}
     <header class="top">
       <h1><span class="quiet">Postbox</span> <bdi>${server}</bdi></h1>
-      <p class="quiet"><span id="live">as of ${clock(seen.now.getTime())} UTC</span></p>
+      <p class="quiet"><span id="live" data-edition="${pageEdition}">as of ${clock(seen.now.getTime())} UTC</span></p>
     </header>
     <main>
       <p id="stale" class="banner" hidden>

@@ -36,7 +36,7 @@ export function windowsSection(overview: Overview, until: number | null): Html {
         const shown = { ...lane, windows: lane.windows.map((one) => goesOn(one, overview, until)) }
         return html`<div class="lane">
           <div class="name">${lane.name}</div>
-          ${timeline(range, inWords(shown), stretchesOf(shown, overview), marksOf(shown, overview))}
+          ${timeline(range, inWords(shown), stretchesOf(shown, overview), marksOf(range, shown, overview))}
         </div> `
       })}
       <div class="lane axis-lane"><span class="quiet">UTC</span>${timelineAxis(range)}</div>
@@ -51,9 +51,10 @@ function goesOn(window: OverviewWindow, overview: Overview, until: number | null
   return goes ? { ...window, to_at: until } : window
 }
 
-function lanesOf({ windows }: Overview): Lane[] {
+/** Of the cluster that runs now, if there are any: what was before an upgrade would only make all of that small. */
+function lanesOf(overview: Overview): Lane[] {
   const lanes = new Map<string, Lane>()
-  for (const window of windows) {
+  for (const window of shownWindows(overview)) {
     const { system_identifier, timeline: number, is_current } = window
     const key = `${system_identifier} ${number}`
     const name = is_current ? `Timeline ${number}` : `Timeline ${number}, before an upgrade`
@@ -64,12 +65,12 @@ function lanesOf({ windows }: Overview): Lane[] {
   return [...lanes.values()]
 }
 
-function rangeOf({ windows, base_backups, dumps, now_at }: Overview): TimeRange {
-  const begins = [
-    ...windows.map(({ from_at }) => from_at),
-    ...base_backups.map(({ stopped_at }) => stopped_at),
-    ...dumps.map(({ snapshot_at }) => snapshot_at),
-  ]
+const shownWindows = ({ windows }: Overview): OverviewWindow[] =>
+  windows.some(({ is_current }) => is_current) ? windows.filter(({ is_current }) => is_current) : windows
+
+function rangeOf(overview: Overview): TimeRange {
+  const { now_at } = overview
+  const begins = shownWindows(overview).map(({ from_at }) => from_at)
   const from = begins.reduce((one, other) => Math.min(one, other), now_at - 6 * 3_600_000)
   const room = (now_at - from) * 0.015
   return { from: from - room, to: now_at + room }
@@ -85,7 +86,7 @@ function stretchesOf({ windows, timeline: number }: Lane, { gaps, now_at }: Over
     const end = next ? next.from_at : window.open || !window.is_current ? null : now_at
     if (end === null || end <= to) return [bar]
     const missing = gaps.find((gap) => gap.timeline === number && parseLsn(gap.from_lsn) >= parseLsn(window.to_lsn))
-    const why = `nothing can be restored between ${inUtc(to)} and ${inUtc(end)}: ${missing ? gapInWords(missing) : 'WAL is missing'}`
+    const why = `nothing can be restored between ${inUtc(to)} and ${inUtc(end)}: ${missing ? gapInWords(missing) : 'no WAL of that time is stored'}`
     return [bar, { kind: 'gap', from: to, to: end, title: why }]
   })
 }
@@ -95,7 +96,7 @@ function gapInWords({ bytes, reason }: OverviewGap): string {
 }
 
 /** Dumps and drills have no timeline: they stand on that which goes on. */
-function marksOf(lane: Lane, { base_backups, dumps, drills }: Overview): Mark[] {
+function marksOf(range: TimeRange, lane: Lane, { base_backups, dumps, drills }: Overview): Mark[] {
   const bases = base_backups
     .filter((one) => one.system_identifier === lane.system_identifier && one.timeline === lane.timeline)
     .map((one): Mark => {
@@ -103,7 +104,8 @@ function marksOf(lane: Lane, { base_backups, dumps, drills }: Overview): Mark[] 
       const title = `${what} of ${inUtc(one.stopped_at)}, ${roundBytes(one.stored_bytes)} (${one.backup_id})`
       return { kind: one.restorable ? 'base' : 'base-unusable', at: one.stopped_at, title }
     })
-  if (!lane.isFirst) return bases.reverse()
+  const isShown = ({ at }: Mark) => at >= range.from
+  if (!lane.isFirst) return bases.filter(isShown).reverse()
   const others = [
     ...dumps.map((one): Mark => {
       const title = `dump of ${one.database_name} of ${inUtc(one.snapshot_at)}, ${roundBytes(one.stored_bytes)} (${one.dump_id})`
@@ -114,7 +116,7 @@ function marksOf(lane: Lane, { base_backups, dumps, drills }: Overview): Mark[] 
       return { kind: one.ok ? 'drill-good' : 'drill-failed', at: one.finished_at, title }
     }),
   ]
-  return [...bases, ...others].reverse()
+  return [...bases, ...others].filter(isShown).reverse()
 }
 
 function inWords({ name, windows }: Lane): string {
@@ -135,9 +137,9 @@ function table(overview: Overview, until: number | null): Html {
       windows.map((one) => [
         inUtc(one.from_at),
         inUtc(goesOn(one, overview, until).to_at),
-        one.timeline,
+        one.is_current ? one.timeline : `${one.timeline}, before an upgrade`,
         one.base_backups,
-        !one.open ? 'WAL is missing' : one === newest ? 'goes on' : 'ends here',
+        !one.open ? 'no WAL' : one === newest ? 'goes on' : 'ends here',
       ]),
     )}
     ${
@@ -159,7 +161,7 @@ function table(overview: Overview, until: number | null): Html {
 
 const LEGEND = html`<ul class="legend">
   <li>${legendSign('window')} can be restored to</li>
-  <li>${legendSign('gap')} cannot: WAL is missing</li>
+  <li>${legendSign('gap')} cannot: no WAL is stored</li>
   <li>${legendSign('base')} base backup</li>
   <li>${legendSign('dump')} dump</li>
   <li>${legendSign('drill-good')} drill, good</li>
