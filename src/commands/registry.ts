@@ -25,6 +25,12 @@ export const commands: readonly CommandEntry[] = [
     load: async () => (await import('./worker.js')).workerCommand(),
   },
   {
+    name: 'jobs',
+    description: 'show what the worker does, with progress bars, and how the last jobs ended',
+    example: 'postbox jobs --watch',
+    load: async () => (await import('./jobs.js')).jobsCommand(),
+  },
+  {
     name: 'archive-wal',
     description: "store one WAL file, as Postgres's archive_command",
     example: 'postbox archive-wal pg_wal/000000010000000000000001',
