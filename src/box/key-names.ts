@@ -135,6 +135,11 @@ export function restoreNoteKey(server: string, raw: Buffer): string {
   return `${server}/RESTORE-${sha12(raw)}.md`
 }
 
+/** What "postbox doctor" posts to see whether that works. `raw` is the SHA-256 of its text. */
+export function doctorKey(server: string, raw: Buffer): string {
+  return `${server}/doctor-${sha12(raw)}.txt`
+}
+
 const WAL_KEY = /\/wal\/[0-9A-F]{8}\/([0-9A-F]{24})-(?:([0-9a-f]{12})-)?([0-9a-f]{12})\.zst$/
 const TAIL_KEY =
   /\/tail\/[0-9A-F]{8}\/([0-9A-F]{24})\/([0-9A-F]{16})-([0-9A-F]{16})-(?:([0-9a-f]{12})-)?([0-9a-f]{12})\.zst$/

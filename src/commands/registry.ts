@@ -25,6 +25,12 @@ export const commands: readonly CommandEntry[] = [
     load: async () => (await import('./worker.js')).workerCommand(),
   },
   {
+    name: 'doctor',
+    description: 'try everything that the worker needs, and say what to fix',
+    example: 'postbox doctor',
+    load: async () => (await import('./doctor.js')).doctorCommand(),
+  },
+  {
     name: 'jobs',
     description: 'show what the worker does, with progress bars, and how the last jobs ended',
     example: 'postbox jobs --watch',
