@@ -104,6 +104,12 @@ export const commands: readonly CommandEntry[] = [
     failureExitCode: 255,
     load: async () => (await import('./fetch-wal.js')).fetchWalCommand(),
   },
+  {
+    name: 'completion',
+    description: 'print a script by which bash, zsh or fish completes what is typed',
+    example: 'postbox completion bash',
+    load: async () => (await import('./completion.js')).completionCommand(),
+  },
 ]
 
 /** The examples for the foot of `postbox --help`. */
