@@ -55,7 +55,7 @@ export interface RestorePlan {
  */
 export async function planRestore(archive: Archive, request: RestoreRequest): Promise<RestorePlan> {
   const { server, systemIdentifier, backupId } = request
-  const { home, others, notes } = await chooseHome(archive, server, systemIdentifier, backupId)
+  const { home, others, notes } = await chooseHome(archive, server, systemIdentifier, backupId, request.target)
   const search = new Search(archive, home, request, notes, others)
   const found = await search.run()
   if (!found) throw await search.failure()

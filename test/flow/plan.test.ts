@@ -269,4 +269,18 @@ describe('the plan of a restore of a server with two lives', () => {
     const other = await plan('latest', { systemIdentifier: older.home.systemIdentifier })
     expect(started(other)).toBe(day('12:00:00'))
   })
+
+  test('takes for a time the life that had stored a backup before it, whatever another says of itself', async () => {
+    const older = made
+    made = new SyntheticArchive(s3.bucket('b'), older.server, '5000000000000000001')
+    const late = { storedAt: new Date(day('20:00:00')) }
+    made.backup({ startedAt: day('12:10:00'), stoppedAt: day('12:15:00'), start: '0/100028', stop: '0/100100' }, late)
+    made.backup({ startedAt: day('19:00:00'), stoppedAt: day('19:55:00'), start: '0/200028', stop: '0/200100' }, late)
+    made.segment(1, '0/100000')
+    made.segment(1, '0/200000')
+    const honest = await plan(`time=${day('12:45:00')}`)
+    expect(started(honest)).toBe(day('12:00:00'))
+    expect(honest.home.systemIdentifier).toBe(older.home.systemIdentifier)
+    expect(started(await plan('latest'))).toBe(day('19:00:00'))
+  })
 })
