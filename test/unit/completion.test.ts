@@ -4,7 +4,10 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { bashCompletion } from '../../src/commands/completion-bash.js'
+import { fishCompletion } from '../../src/commands/completion-fish.js'
 import { completionTree } from '../../src/commands/completion-tree.js'
+import { zshCompletion } from '../../src/commands/completion-zsh.js'
 import { commands } from '../../src/commands/registry.js'
 import { bareEnvironment, runPostbox } from '../sandbox/postbox.js'
 import { removeScratch, scratchDir } from '../sandbox/scratch.js'
@@ -13,14 +16,13 @@ const installed = (shell: string) => ['/bin', '/usr/bin', '/usr/local/bin'].some
 
 describe('postbox completion', () => {
   let scratch: string
+  let scripts: Record<string, string>
 
   beforeAll(async () => {
     scratch = await scratchDir('completion')
-    for (const shell of ['bash', 'zsh', 'fish']) {
-      const { code, stdout, stderr } = await runPostbox(['completion', shell])
-      expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
-      await writeFile(join(scratch, `postbox.${shell}`), stdout)
-    }
+    const tree = await completionTree()
+    scripts = { bash: bashCompletion(tree), zsh: zshCompletion(tree), fish: fishCompletion(tree) }
+    for (const [shell, script] of Object.entries(scripts)) await writeFile(join(scratch, `postbox.${shell}`), script)
     await mkdir(join(scratch, 'data dir'))
     await writeFile(join(scratch, 'drill.sql'), '')
   })
@@ -58,11 +60,14 @@ describe('postbox completion', () => {
     await promisify(execFile)(shell, ['-n', join(scratch, `postbox.${shell}`)])
   })
 
-  test('has every command in the scripts of the others, too', async () => {
+  test('has every command in the scripts of the others, too', () => {
     for (const shell of ['zsh', 'fish']) {
-      const { stdout } = await runPostbox(['completion', shell])
-      for (const { name } of commands) expect(stdout).toMatch(new RegExp(`(^|\\s|')${name}[:\\s]`, 'm'))
+      for (const { name } of commands) expect(scripts[shell]).toMatch(new RegExp(`(^|\\s|')${name}[:\\s]`, 'm'))
     }
+  })
+
+  test('prints the script', async () => {
+    expect(await runPostbox(['completion', 'bash'])).toEqual({ code: 0, stdout: scripts['bash'], stderr: '' })
   })
 
   test('of an unknown shell is refused', async () => {
