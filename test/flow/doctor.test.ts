@@ -167,6 +167,17 @@ describe('postbox doctor', () => {
     await issuer.close()
   })
 
+  test('looks at the servers that WAL is read from, each by its address', async () => {
+    const { postgres } = backedUp
+    const away = `postgresql://postbox_worker@127.0.0.1:${await freePort()}/postgres`
+    const sources = `${postgres.url({ user: 'postbox_worker' })},${away}`
+    const { code, stdout } = await postbox(['doctor'], { ...backedUp.databaseEnv(), POSTBOX_SOURCE_URL: sources })
+    expect(code).toBe(1)
+    expect(stdout).toMatch(new RegExp(`^ok {4}replication {13}127\\.0\\.0\\.1:${postgres.port}: system `, 'm'))
+    expect(stdout).toMatch(/^FAIL {2}source .*\(database_unavailable\)\n {6}hint: /m)
+    expect(stdout).toMatch(/\n1 of \d+ checks failed\.\n$/)
+  })
+
   test('sees that the certificate of the box is not trusted', async () => {
     const checks = await examine({ ...backedUp.databaseEnv(), POSTBOX_CA_FILE: '/dev/null' })
     expect(failures(checks)).toEqual(['post: box_unavailable'])
