@@ -6,6 +6,7 @@ import { isReplaced, placeOf, type BackupPlace } from './backup-place.js'
 import { chooseHome } from './choose-home.js'
 import type { Follow } from './follow.js'
 import { checkReachable } from './reachable.js'
+import { storedLate } from './stored-late.js'
 import { backupIds, readBackup, type BrokenBackup, type StoredBackup } from './stored-backups.js'
 import { formatTarget, microsOf, type Target, type TargetTimeline } from './target.js'
 import { missingSegments } from './wal-chain.js'
@@ -54,7 +55,7 @@ export interface RestorePlan {
  */
 export async function planRestore(archive: Archive, request: RestoreRequest): Promise<RestorePlan> {
   const { server, systemIdentifier, backupId } = request
-  const { home, others, notes } = await chooseHome(archive, server, systemIdentifier, backupId)
+  const { home, others, notes } = await chooseHome(archive, server, systemIdentifier, backupId, request.target)
   const search = new Search(archive, home, request, notes, others)
   const found = await search.run()
   if (!found) throw await search.failure()
@@ -82,6 +83,9 @@ class Search {
   /** ids of backups that began after the target, and were not even read */
   readonly #began: string[] = []
   #readBegan = false
+  /** ids of backups that were stored long after they say that they ended, and passed over for that */
+  readonly #late = new Set<string>()
+  #takeLate = false
   #walMissing: PostboxError | null = null
 
   constructor(
@@ -94,7 +98,13 @@ class Search {
   ) {}
 
   async run(): Promise<Found | null> {
-    return (await this.#search()) ?? (await this.#searchBegan())
+    return (await this.#search()) ?? (await this.#searchLate()) ?? (await this.#searchBegan())
+  }
+
+  /** What seems to be forged is taken where nothing else reaches the target: after a bucket was copied, all seems so. */
+  async #searchLate(): Promise<Found | null> {
+    this.#takeLate = true
+    return this.#late.size === 0 ? null : await this.#search([...this.#late])
   }
 
   /**
@@ -205,7 +215,11 @@ class Search {
       this.#note(`backup ${backupId} cannot be used: ${backup.problem}`)
       return null
     }
-    return backup
+    const late = this.request.backupId === null ? storedLate(backup) : null
+    if (late === null || this.#takeLate) return backup
+    this.#note(`suspicious: backup ${backupId} is taken only where no other will do: ${late}`)
+    this.#late.add(backupId)
+    return null
   }
 
   #read(backupId: string): Promise<StoredBackup | BrokenBackup | null> {
