@@ -5,7 +5,7 @@ import { backupSql } from './sql-strings.js'
 
 const graph = importGraph(sources())
 
-const POSTGRES = /^(pg|pg-copy-streams|slonik)(\/|$)/
+const POSTGRES = /^(pg|slonik)(\/|$)/
 const HTTP = /^(undici|fastify|(node:)?https?2?)(\/|$)/
 const S3_KEYS = /^(@aws-sdk|@smithy|@aws-crypto)\/|^src\/keyholder\//
 
