@@ -1,3 +1,4 @@
+import { writeError } from './error-text.js'
 import { sql } from 'slonik'
 import { z } from 'zod'
 import { Grant } from '../box/grant.js'
@@ -114,9 +115,10 @@ export class Catalog {
 
   /** Shows in backup.checks what troubles a part of the worker; null when it works again. Repeating it is free. */
   async reportProblem(component: Component, problem: PostboxError | null): Promise<void> {
-    const error = problem && { code: problem.code, message: problem.message, hint: problem.hint }
-    const argument = error ? json(error) : sql.fragment`null`
-    await this.#pool.one(sql.type(Nothing)`select backup._report_problem(${component}, ${argument}) as nothing`)
+    const write = (error: ReturnType<typeof sql.fragment>) =>
+      this.#pool.one(sql.type(Nothing)`select backup._report_problem(${component}, ${error}) as nothing`)
+    if (problem === null) await write(sql.fragment`null`)
+    else await writeError(problem, (error) => write(json(error)))
   }
 
   /** See drills.ts. */

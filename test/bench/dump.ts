@@ -58,7 +58,7 @@ export async function benchDump({ runs, gigabytes }: BenchOptions): Promise<Benc
 }
 
 /** Half of it in one table, half in ten; each with a primary key and an index. */
-async function fill(postgres: SandboxPostgres, gigabytes: number): Promise<void> {
+export async function fill(postgres: SandboxPostgres, gigabytes: number): Promise<void> {
   const rows = Math.round((gigabytes * 1e9) / 280)
   const small = Math.round(rows / 2 / SMALL_TABLES)
   const tables = Array.from({ length: SMALL_TABLES }, (_, n) => [`small_${n}`, small] as const)
