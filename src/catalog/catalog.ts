@@ -226,6 +226,11 @@ export class Catalog {
     return gaps.walHoles(this.#pool, systemIdentifier, timeline, before)
   }
 
+  /** See gaps.ts. */
+  resumeBaseAfterGap(systemIdentifier: string): Promise<void> {
+    return gaps.resumeBaseAfterGap(this.#pool, systemIdentifier)
+  }
+
   /** See gaps.ts. Where a gap begins that was not known before, or null. */
   recordGap(systemIdentifier: string, gap: gaps.Gap): Promise<Lsn | null> {
     return gaps.recordGap(this.#pool, systemIdentifier, gap)
