@@ -112,6 +112,30 @@ $$;
 comment on function backup._start_base_after_gap(bigint, pg_lsn, text, boolean) is
     'Queue the base backup that recovery past a gap needs, unless one is on its way or base_after_gap is off.';
 
+create or replace function backup._resume_base_after_gap(system_identifier bigint)
+    returns void
+    language plpgsql
+    security definer
+    set search_path = pg_catalog, pg_temp
+as $$
+declare
+    gap backup._wal_gap;
+begin
+    select g.* into gap
+    from backup._wal_gap g
+    where g.system_identifier = _resume_base_after_gap.system_identifier
+    order by g.to_lsn desc
+    limit 1;
+    -- What people have canceled since, or begun by themselves, is theirs.
+    if found and 'failed' = (select j.state from backup._job j where j.kind = 'base' order by j.job_id desc limit 1) then
+        perform backup._start_base_after_gap(system_identifier, gap.to_lsn, gap.reason, true);
+    end if;
+end
+$$;
+
+comment on function backup._resume_base_after_gap(bigint) is
+    'Queue the base backup after the newest gap once more, if it failed: the box takes something again.';
+
 create or replace function backup._record_gap(
     system_identifier bigint,
     timeline integer,

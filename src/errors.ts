@@ -78,6 +78,9 @@ const retryableByCode = {
 
 export type ErrorCode = keyof typeof retryableByCode
 
+/** All of them, in the order of their groups. */
+export const errorCodes = Object.keys(retryableByCode) as ErrorCode[]
+
 export interface PostboxErrorOptions {
   cause?: unknown
   /** Milliseconds that the other side asked us to wait before the next try (`Retry-After`). */

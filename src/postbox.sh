@@ -26,6 +26,8 @@ done
 case $1 in
   # V8 would let 48 MiB of short-lived objects gather. What is large with the worker lies outside of its heap.
   worker) exec node --max-semi-space-size=1 "${at%/*}/cli.js" "$@" ;;
+  # It would look through all of its heap each time that some tens of megabytes of rows have passed by.
+  restore-dump) exec node --initial-old-space-size=128 "${at%/*}/cli.js" "$@" ;;
 esac
 exec node "${at%/*}/cli.js" "$@"
 

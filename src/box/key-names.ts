@@ -135,6 +135,11 @@ export function restoreNoteKey(server: string, raw: Buffer): string {
   return `${server}/RESTORE-${sha12(raw)}.md`
 }
 
+/** What "postbox doctor" posts to see whether that works. `raw` is the SHA-256 of its text. */
+export function doctorKey(server: string, raw: Buffer): string {
+  return `${server}/doctor-${sha12(raw)}.txt`
+}
+
 // Whole keys: what only ends like one of ours is none, and a segment lies in the folder of its own timeline.
 const HOME = '^[A-Za-z0-9][A-Za-z0-9._-]{0,62}/[0-9]{1,20}/'
 const MARK = '([0-9a-f]{12})'

@@ -1,3 +1,4 @@
+import { writeError } from './error-text.js'
 import { sql } from 'slonik'
 import { z } from 'zod'
 import { Grant } from '../box/grant.js'
@@ -12,7 +13,7 @@ import { recordDrill, recordKept } from './drills.js'
 import { readFigures, type CatalogFigures } from './figures.js'
 import * as gaps from './gaps.js'
 import * as jobs from './jobs.js'
-import { readOverview, readStoredWal, type Overview } from './overview.js'
+import { Overviews } from './overview.js'
 import { CatalogPool, json } from './pool.js'
 import { lsnArgument, Nothing, systemIdentifierArgument } from './row-values.js'
 import { Schedules } from './schedules.js'
@@ -49,26 +50,18 @@ export class Catalog {
   readonly server: ServerState
   readonly checks: Checks
   readonly schedules: Schedules
+  readonly overviews: Overviews
 
   constructor(pool: CatalogPool) {
     this.#pool = pool
     this.server = new ServerState(pool)
     this.checks = new Checks(pool)
     this.schedules = new Schedules(pool)
+    this.overviews = new Overviews(pool)
   }
 
   figures(): Promise<CatalogFigures> {
     return readFigures(this.#pool)
-  }
-
-  /** What the worker's page shows. */
-  overview(): Promise<Overview> {
-    return readOverview(this.#pool)
-  }
-
-  /** See readStoredWal(). */
-  storedWal(since: number): ReturnType<typeof readStoredWal> {
-    return readStoredWal(this.#pool, since)
   }
 
   settings(): Promise<Settings> {
@@ -125,9 +118,10 @@ export class Catalog {
 
   /** Shows in backup.checks what troubles a part of the worker; null when it works again. Repeating it is free. */
   async reportProblem(component: Component, problem: PostboxError | null): Promise<void> {
-    const error = problem && { code: problem.code, message: problem.message, hint: problem.hint }
-    const argument = error ? json(error) : sql.fragment`null`
-    await this.#pool.one(sql.type(Nothing)`select backup._report_problem(${component}, ${argument}) as nothing`)
+    const write = (error: ReturnType<typeof sql.fragment>) =>
+      this.#pool.one(sql.type(Nothing)`select backup._report_problem(${component}, ${error}) as nothing`)
+    if (problem === null) await write(sql.fragment`null`)
+    else await writeError(problem, (error) => write(json(error)))
   }
 
   /** See drills.ts. */
@@ -233,6 +227,11 @@ export class Catalog {
   /** See gaps.ts: those that nobody has found but the rows. */
   walHoles(systemIdentifier: string, timeline: number, before: Lsn): Promise<gaps.WalHole[]> {
     return gaps.walHoles(this.#pool, systemIdentifier, timeline, before)
+  }
+
+  /** See gaps.ts. */
+  resumeBaseAfterGap(systemIdentifier: string): Promise<void> {
+    return gaps.resumeBaseAfterGap(this.#pool, systemIdentifier)
   }
 
   /** See gaps.ts. Where a gap begins that was not known before, or null. */

@@ -35,6 +35,13 @@ export interface Gap {
   runningBeginsAfter: boolean
 }
 
+/** Queues the base backup after the newest gap once more, if it failed and nobody began another. */
+export async function resumeBaseAfterGap(pool: CatalogPool, systemIdentifier: string): Promise<void> {
+  await pool.one(sql.type(z.object({}))`
+    select from backup._resume_base_after_gap(${systemIdentifierArgument(systemIdentifier)})
+  `)
+}
+
 /** Shows a gap at once and sees to the base backup after it. Where it begins; null when there is none, or it was known. */
 export async function recordGap(pool: CatalogPool, systemIdentifier: string, gap: Gap): Promise<Lsn | null> {
   const Row = z.object({ from_lsn: z.string().transform(parseLsn).nullable() })

@@ -2,6 +2,7 @@ import { sql } from 'slonik'
 import { z } from 'zod'
 import type { PostboxError } from '../errors.js'
 import type { Lsn } from '../wal/lsn.js'
+import { writeError } from './error-text.js'
 import { json, type CatalogPool } from './pool.js'
 import { BigIntText, lsnArgument, Nothing, systemIdentifierArgument } from './row-values.js'
 
@@ -164,17 +165,16 @@ export async function previousDump(pool: CatalogPool, systemIdentifier: string):
 }
 
 /** The job's state afterwards: queued again when `retry` and attempts are left. */
-export async function failJob(
+export function failJob(
   pool: CatalogPool,
   jobId: bigint,
-  { code, message, hint }: PostboxError,
+  error: PostboxError,
   retry: boolean,
 ): Promise<z.infer<typeof State>['state']> {
-  const error = { code, message, hint }
-  const { state } = await pool.one(
-    sql.type(State)`select backup._fail_job(${jobId}, ${json(error)}, ${retry}) as state`,
-  )
-  return state
+  return writeError(error, async (text) => {
+    const query = sql.type(State)`select backup._fail_job(${jobId}, ${json(text)}, ${retry}) as state`
+    return (await pool.one(query)).state
+  })
 }
 
 export async function endCanceled(pool: CatalogPool, jobId: bigint): Promise<void> {

@@ -28,10 +28,22 @@ type Now = z.infer<typeof Now>
  */
 export type Overview = Now & Recovery & Upkeep
 
-/** Reads only, by one session, one statement after another. */
-export async function readOverview(pool: CatalogPool): Promise<Overview> {
-  const now = await pool.one(sql.type(Now)`
-    select (extract(epoch from clock_timestamp()) * 1000)::float8 as now_at, s.server,
+const Stored = z.object({ at: z.number(), bytes: z.number(), segments: z.number() })
+
+/** A segment is 16 MiB, if not said otherwise: 160 GB in a day. */
+const SEGMENTS_AT_MOST = 10_000
+
+/** What the worker's page shows: read only, by one session, one statement after another. Throws as the catalog does. */
+export class Overviews {
+  readonly #pool: CatalogPool
+
+  constructor(pool: CatalogPool) {
+    this.#pool = pool
+  }
+
+  async read(): Promise<Overview> {
+    const now = await this.#pool.one(sql.type(Now)`
+      select (extract(epoch from clock_timestamp()) * 1000)::float8 as now_at, s.server,
            current_database()::text as database,
            split_part(current_setting('server_version'), ' ', 1) as postgres_version,
            s.worker_version, (extract(epoch from s.worker_started_at) * 1000)::float8 as worker_started_at,
@@ -40,28 +52,21 @@ export async function readOverview(pool: CatalogPool): Promise<Overview> {
            (extract(epoch from s.last_drill_at) * 1000)::float8 as last_drill_at
     from backup.status s
   `)
-  return { ...now, ...(await readRecovery(pool)), ...(await readUpkeep(pool)) }
-}
+    return { ...now, ...(await readRecovery(this.#pool)), ...(await readUpkeep(this.#pool)) }
+  }
 
-const Stored = z.object({ at: z.number(), bytes: z.number(), segments: z.number() })
-
-/** A segment is 16 MiB, if not said otherwise: 160 GB in a day. */
-const SEGMENTS_AT_MOST = 10_000
-
-/**
- * WAL by the minute in which it was stored, from `from` on, which is later than `since` when there was too much to read it
- * all.
- */
-export async function readStoredWal(
-  pool: CatalogPool,
-  since: number,
-): Promise<{ from: number; rows: { at: number; bytes: number }[] }> {
-  const rows = await pool.any(sql.type(Stored)`
+  /**
+   * WAL by the minute in which it was stored, from `from` on, which is later than `since` when there was too much to read it
+   * all.
+   */
+  async storedWal(since: number): Promise<{ from: number; rows: { at: number; bytes: number }[] }> {
+    const rows = await this.#pool.any(sql.type(Stored)`
     select (extract(epoch from w.minute_at) * 1000)::float8 as at, w.bytes::float8, w.segments
     from backup._stored_wal(to_timestamp(${since / 1000}::float8), ${SEGMENTS_AT_MOST}) w
   `)
-  const isCut = rows.reduce((sum, { segments }) => sum + segments, 0) >= SEGMENTS_AT_MOST
-  // Of the oldest minute some may be missing.
-  const known = isCut ? rows.slice(1) : rows
-  return { from: isCut ? (known[0]?.at ?? Date.now()) : since, rows: known.map(({ at, bytes }) => ({ at, bytes })) }
+    const isCut = rows.reduce((sum, { segments }) => sum + segments, 0) >= SEGMENTS_AT_MOST
+    // Of the oldest minute some may be missing.
+    const known = isCut ? rows.slice(1) : rows
+    return { from: isCut ? (known[0]?.at ?? Date.now()) : since, rows: known.map(({ at, bytes }) => ({ at, bytes })) }
+  }
 }

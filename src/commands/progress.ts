@@ -1,4 +1,4 @@
-import { roundBytes } from './round-bytes.js'
+import { describeTransfer } from './transfer.js'
 
 const REDRAW_MS = 200
 
@@ -20,8 +20,7 @@ export class Progress {
     if (!this.shown || now - this.#drawnAt < REDRAW_MS) return
     this.#drawnAt = now
     const perSecond = (this.#done / (now - this.#startedAt)) * 1000
-    const percent = Math.floor((this.#done / Math.max(1, this.totalBytes)) * 100)
-    const line = `${this.verb} ${roundBytes(this.#done)} of ${roundBytes(this.totalBytes)} (${percent} %), ${roundBytes(perSecond)}/s`
+    const line = `${this.verb} ${describeTransfer(this.#done, this.totalBytes, perSecond)}`
     process.stderr.write(`\r${line}\u001b[K`)
   }
 

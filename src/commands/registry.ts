@@ -33,6 +33,18 @@ export const commands: readonly CommandEntry[] = [
     load: async () => (await import('./check.js')).checkCommand(),
   },
   {
+    name: 'doctor',
+    description: 'try everything that the worker needs, and say what to fix',
+    example: 'postbox doctor',
+    load: async () => (await import('./doctor.js')).doctorCommand(),
+  },
+  {
+    name: 'jobs',
+    description: 'show what the worker does, with progress bars, and how the last jobs ended',
+    example: 'postbox jobs --watch',
+    load: async () => (await import('./jobs.js')).jobsCommand(),
+  },
+  {
     name: 'archive-wal',
     description: "store one WAL file, as Postgres's archive_command",
     example: 'postbox archive-wal pg_wal/000000010000000000000001',
@@ -111,6 +123,12 @@ export const commands: readonly CommandEntry[] = [
     // Postgres takes codes up to 125 for "the archive has no more" and would end recovery early.
     failureExitCode: 255,
     load: async () => (await import('./fetch-wal.js')).fetchWalCommand(),
+  },
+  {
+    name: 'completion',
+    description: 'print a script by which bash, zsh or fish completes what is typed',
+    example: 'postbox completion bash',
+    load: async () => (await import('./completion.js')).completionCommand(),
   },
 ]
 

@@ -9,4 +9,4 @@ export function table(headings: readonly string[], rows: readonly (readonly stri
 
 /** Labels come out of the bucket, so that a terminal must not take them for commands. */
 // eslint-disable-next-line no-control-regex
-const printed = (cell: string): string => cell.replace(/[\u0000-\u001f\u007f-\u009f]/g, '?')
+export const printed = (cell: string): string => cell.replace(/[\u0000-\u001f\u007f-\u009f]/g, '?')

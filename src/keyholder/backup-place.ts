@@ -2,6 +2,7 @@ import { parseSegmentKey } from '../box/key-names.js'
 import { parseLsn, type Lsn } from '../wal/lsn.js'
 import { segmentStart } from '../wal/segment.js'
 import type { StoredBackup } from './stored-backups.js'
+import { microsOf } from './target.js'
 import type { WalMap } from './wal-map.js'
 import type { Waypoint } from './wal-path.js'
 
@@ -26,6 +27,13 @@ export function placeOf({ manifest }: StoredBackup): BackupPlace {
     stopLsn,
     stopSegment: mark === undefined ? null : { segment, mark },
   }
+}
+
+/** When a backup was begun, by its id, in microseconds from 1970; 0 for what is no id. */
+export function startOf(backupId: string): bigint {
+  const iso = backupId.replace(/^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z.*$/, '$1-$2-$3T$4:$5:$6Z')
+  const time = Date.parse(iso)
+  return Number.isNaN(time) ? 0n : microsOf(new Date(time))
 }
 
 /** Whether the backup's last segment is there with other bytes alone. */

@@ -3,6 +3,8 @@ import type { Home } from '../box/key-names.js'
 import { PostboxError } from '../errors.js'
 import type { Archive } from './archive.js'
 import { backupIds, readBackup, systemIdentifiers } from './stored-backups.js'
+import { storedLate } from './stored-late.js'
+import type { Target } from './target.js'
 
 /** One of a server's lives, and the system identifiers of its others. */
 export interface ChosenHome {
@@ -14,13 +16,14 @@ export interface ChosenHome {
 /**
  * Which of a server's lives to restore: after initdb or pg_upgrade the same name has another system identifier.
  *
- * `asked`: null takes the life that has the backup `backupId`, or the newest finished one. Throws `backup_missing`.
+ * `asked`: null takes the life that has the backup `backupId`, or the newest finished one; for a time, before it. Throws `backup_missing`.
  */
 export async function chooseHome(
   archive: Archive,
   server: string,
   asked: string | null,
   backupId: string | null,
+  target: Target | null = null,
 ): Promise<ChosenHome> {
   const found = await systemIdentifiers(archive, checkServerName(server))
   if (found.length === 0 || (asked !== null && !found.includes(asked))) {
@@ -44,18 +47,31 @@ export async function chooseHome(
   }
 
   // By the time of backups: a new life may begin anywhere in the WAL, and identifiers say when initdb ran.
-  const dated = await Promise.all(homes.map(async (home) => ({ home, newest: await newestCommitted(archive, home) })))
-  dated.sort((a, b) => (a.newest < b.newest ? 1 : -1))
-  const { home } = dated[0]!
-  const others = dated.slice(1).map((one) => one.home.systemIdentifier)
-  const note = `server ${server} has had ${homes.length} system identifiers; taking ${home.systemIdentifier}, which has the newest backup (others, by --system-identifier: ${others.join(', ')})`
+  const rank = async (at: Date | null) => {
+    const dated = await Promise.all(
+      homes.map(async (home) => ({ home, newest: await newestBackup(archive, home, at) })),
+    )
+    return dated.sort((a, b) => (a.newest < b.newest ? 1 : -1))
+  }
+  // A life that had stored nothing before the target is not the one of that time, whatever its backups say.
+  const ofTheTime = target?.kind === 'time' ? await rank(new Date(Number(target.micros / 1000n))) : []
+  const isKnown = ofTheTime.some(({ newest }) => newest !== '')
+  const [{ home } = { home: homes[0]! }, ...rest] = isKnown ? ofTheTime : await rank(null)
+  const others = rest.map((one) => one.home.systemIdentifier)
+  const which = isKnown ? 'the newest backup before that time' : 'the newest backup'
+  const note = `server ${server} has had ${homes.length} system identifiers; taking ${home.systemIdentifier}, which has ${which} (others, by --system-identifier: ${others.join(', ')})`
   return chosen(home, [note])
 }
 
-/** Id of the newest finished backup, or an empty text. Ids sort by time. */
-async function newestCommitted(archive: Archive, home: Home): Promise<string> {
+/**
+ * Id of the newest finished backup, or an empty text. Ids sort by time. `at`: only of those that had ended by then, and whose
+ * word for that can be taken.
+ */
+async function newestBackup(archive: Archive, home: Home, at: Date | null): Promise<string> {
   for (const id of await backupIds(archive, home)) {
-    if ((await readBackup(archive, home, id))?.state === 'committed') return id
+    const backup = await readBackup(archive, home, id)
+    if (backup?.state !== 'committed') continue
+    if (at === null || (new Date(backup.manifest.stopped_at) <= at && storedLate(backup) === null)) return id
   }
   return ''
 }

@@ -10,6 +10,8 @@ export interface Commit<Manifest> {
   manifestKey: string
   /** hex, of the manifest object */
   manifestSha256: string
+  /** when the manifest was stored, by the archive's clock */
+  storedAt: Date
   /** what an honest worker would not have stored: one sentence each */
   suspicions: string[]
 }
@@ -53,7 +55,8 @@ export async function readCommit<Manifest>(
     try {
       const manifest = read(object.key, content)
       const manifestSha256 = sha256.toString('hex')
-      return { state: 'committed', manifest, manifestKey: object.key, manifestSha256, suspicions }
+      const { key: manifestKey, storedAt } = object
+      return { state: 'committed', manifest, manifestKey, manifestSha256, storedAt, suspicions }
     } catch (thrown) {
       if (!(thrown instanceof PostboxError)) throw thrown
       return { state: 'damaged', problem: thrown.message, suspicions }

@@ -6,6 +6,7 @@ import { placeOf, type BackupPlace } from './backup-place.js'
 import { listDumps, type ListedDump } from './dumps/list-dumps.js'
 import { listTimelines, type ListedTimeline, type Parting } from './list-timelines.js'
 import { prunedManifests } from './prune/pruned-manifests.js'
+import { storedLate } from './stored-late.js'
 import { backups, type BrokenBackup, type StoredBackup } from './stored-backups.js'
 import { formatTime, microsOf } from './target.js'
 import { missingSegments } from './wal-chain.js'
@@ -93,6 +94,7 @@ interface Summary {
 function summarise(backup: StoredBackup): Summary {
   const { manifest } = backup
   const parts = [...manifest.archives.flatMap((one) => one.parts), manifest.backup_manifest]
+  const late = storedLate(backup)
   return {
     state: 'committed',
     place: placeOf(backup),
@@ -110,7 +112,7 @@ function summarise(backup: StoredBackup): Summary {
       start_lsn: manifest.start_lsn,
       stop_lsn: manifest.stop_lsn,
       postgres_version_num: manifest.postgres_version_num,
-      problems: backup.suspicions.map((one) => `suspicious: ${one}`),
+      problems: [...backup.suspicions, ...(late === null ? [] : [late])].map((one) => `suspicious: ${one}`),
     },
   }
 }

@@ -2,10 +2,11 @@ import type { Home } from '../box/key-names.js'
 import { PostboxError } from '../errors.js'
 import { formatLsn, type Lsn } from '../wal/lsn.js'
 import type { Archive } from './archive.js'
-import { isReplaced, placeOf, type BackupPlace } from './backup-place.js'
+import { isReplaced, placeOf, startOf, type BackupPlace } from './backup-place.js'
 import { chooseHome } from './choose-home.js'
 import type { Follow } from './follow.js'
-import { checkReachable } from './reachable.js'
+import { checkReachable, reaches } from './reachable.js'
+import { begunSince, storedLate } from './stored-late.js'
 import { backupIds, readBackup, type BrokenBackup, type StoredBackup } from './stored-backups.js'
 import { formatTarget, microsOf, type Target, type TargetTimeline } from './target.js'
 import { missingSegments } from './wal-chain.js'
@@ -54,7 +55,7 @@ export interface RestorePlan {
  */
 export async function planRestore(archive: Archive, request: RestoreRequest): Promise<RestorePlan> {
   const { server, systemIdentifier, backupId } = request
-  const { home, others, notes } = await chooseHome(archive, server, systemIdentifier, backupId)
+  const { home, others, notes } = await chooseHome(archive, server, systemIdentifier, backupId, request.target)
   const search = new Search(archive, home, request, notes, others)
   const found = await search.run()
   if (!found) throw await search.failure()
@@ -82,6 +83,9 @@ class Search {
   /** ids of backups that began after the target, and were not even read */
   readonly #began: string[] = []
   #readBegan = false
+  /** ids of backups that were stored long after they say that they ended, and passed over for that */
+  readonly #late = new Set<string>()
+  #takeLate = false
   #walMissing: PostboxError | null = null
 
   constructor(
@@ -94,7 +98,35 @@ class Search {
   ) {}
 
   async run(): Promise<Found | null> {
-    return (await this.#search()) ?? (await this.#searchBegan())
+    const found = await this.#searchOfTheTime()
+    return found ?? (await this.#search()) ?? (await this.#searchLate()) ?? (await this.#searchBegan())
+  }
+
+  /**
+   * A timeline whose history was stored after the time that is wanted is none of that time, wherever it says that it left:
+   * a restore has begun it since, or an intruder made it up. It is followed where those of the time do not reach the target.
+   */
+  async #searchOfTheTime(): Promise<Found | null> {
+    const { target, timeline } = this.request
+    if (target.kind !== 'time' || timeline !== 'latest') return null
+    const all = await this.#storedTimelines()
+    const since = await begunSince(this.archive, this.home, all, new Date(Number(target.micros / 1000n)))
+    if (since.size === 0) return null
+    const ofTheTime = all.filter((one) => !since.has(one))
+    const found = await this.#search(null, ofTheTime)
+    if (!found || !(await reaches(found.wal, found.route, found.backup.manifest, this.request))) return null
+    for (const [one, storedAt] of since) {
+      this.#note(
+        `timeline ${one} was begun after that time, at ${storedAt.toISOString()}: it is followed by --target-timeline ${one}`,
+      )
+    }
+    return found
+  }
+
+  /** What seems to be forged is taken where nothing else reaches the target: after a bucket was copied, all seems so. */
+  async #searchLate(): Promise<Found | null> {
+    this.#takeLate = true
+    return this.#late.size === 0 ? null : await this.#search([...this.#late])
   }
 
   /**
@@ -111,10 +143,10 @@ class Search {
     return null
   }
 
-  async #search(only?: string[]): Promise<Found | null> {
+  async #search(only: string[] | null = null, timelines: number[] | null = null): Promise<Found | null> {
     const { backupId } = this.request
     const ids = only ?? (backupId === null ? await backupIds(this.archive, this.home) : [backupId])
-    for (const timeline of await this.#timelines()) {
+    for (const timeline of timelines ?? (await this.#timelines())) {
       const offWay: string[] = []
       for (const id of ids) {
         const found = await this.#try(id, timeline, offWay)
@@ -156,9 +188,13 @@ class Search {
     const { timeline } = this.request
     if (timeline === 'current') return [null]
     if (timeline !== 'latest') return [timeline]
+    return [...(await this.#storedTimelines()), null]
+  }
+
+  /** Newest first. */
+  async #storedTimelines(): Promise<number[]> {
     // The size of segments does not matter for names of timelines.
-    const stored = await this.#walMap(16 * 1024 * 1024).timelines()
-    return [...stored.reverse(), null]
+    return (await this.#walMap(16 * 1024 * 1024).timelines()).toReversed()
   }
 
   async #try(backupId: string, timeline: number | null, offWay: string[]): Promise<Found | null> {
@@ -205,7 +241,11 @@ class Search {
       this.#note(`backup ${backupId} cannot be used: ${backup.problem}`)
       return null
     }
-    return backup
+    const late = this.request.backupId === null ? storedLate(backup) : null
+    if (late === null || this.#takeLate) return backup
+    this.#note(`suspicious: backup ${backupId} is taken only where no other will do: ${late}`)
+    this.#late.add(backupId)
+    return null
   }
 
   #read(backupId: string): Promise<StoredBackup | BrokenBackup | null> {
@@ -235,12 +275,6 @@ class Search {
   #note(text: string): void {
     if (!this.notes.includes(text)) this.notes.push(text)
   }
-}
-
-function startOf(backupId: string): bigint {
-  const iso = backupId.replace(/^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z.*$/, '$1-$2-$3T$4:$5:$6Z')
-  const time = Date.parse(iso)
-  return Number.isNaN(time) ? 0n : microsOf(new Date(time))
 }
 
 const NAMES_SHOWN = 5

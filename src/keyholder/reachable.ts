@@ -51,6 +51,22 @@ export async function checkReachable(
   }
 }
 
+/** The same as a question. */
+export async function reaches(
+  wal: WalMap,
+  route: Route,
+  manifest: Manifest,
+  request: RestoreRequest,
+): Promise<boolean> {
+  try {
+    await checkReachable(wal, route, manifest, request, [])
+    return true
+  } catch (thrown) {
+    if (thrown instanceof PostboxError && thrown.code === 'target_unreachable') return false
+    throw thrown
+  }
+}
+
 /** Postgres looks whether it is consistent before it takes the next record, so that there must be one. */
 async function soonest(wal: WalMap, route: Route, stopLsn: Lsn): Promise<Target> {
   const far = route.end - stopLsn >= BigInt(wal.segmentBytes)

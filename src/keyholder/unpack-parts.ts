@@ -1,6 +1,7 @@
 import { PostboxError } from '../errors.js'
 import type { Archive } from './archive.js'
 import { fetchParts, type LocatedPart } from './fetch-parts.js'
+import { giveBack } from '../transform/give-back.js'
 import { inOrder } from './in-order.js'
 import { decompressFrame, framesOf } from './zstd.js'
 import type { Frame } from './zstd-frames.js'
@@ -35,6 +36,7 @@ export async function* unpackParts<Part extends LocatedPart>(
     if (unpacked.raw === null) {
       checkRawBytes(unpacked.part, given)
       given = 0
+      giveBack(unpacked.stored)
     }
     yield unpacked
   }
@@ -43,6 +45,7 @@ export async function* unpackParts<Part extends LocatedPart>(
 /** A frame of a part, or null behind its last one. */
 interface PartFrame<Part> {
   part: Part
+  stored: Buffer
   frame: Frame | null
 }
 
@@ -50,13 +53,13 @@ async function* framesOfParts<Part extends LocatedPart>(
   parts: AsyncIterable<{ part: Part; stored: Buffer }>,
 ): AsyncGenerator<PartFrame<Part>> {
   for await (const { part, stored } of parts) {
-    for (const frame of framesOf(stored, part.entry.key)) yield { part, frame }
-    yield { part, frame: null }
+    for (const frame of framesOf(stored, part.entry.key)) yield { part, stored, frame }
+    yield { part, stored, frame: null }
   }
 }
 
-async function decompressOne<Part extends LocatedPart>({ part, frame }: PartFrame<Part>): Promise<Unpacked<Part>> {
-  return { part, raw: frame && (await decompressFrame(frame, part.entry.key)) }
+async function decompressOne<Part extends LocatedPart>({ part, stored, frame }: PartFrame<Part>) {
+  return { part, stored, raw: frame && (await decompressFrame(frame, part.entry.key)) }
 }
 
 function checkRawBytes({ entry }: LocatedPart, rawBytes: number): void {

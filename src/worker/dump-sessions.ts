@@ -65,6 +65,8 @@ export class DumpSessions {
   async close(): Promise<void> {
     this.signal.removeEventListener('abort', this.#end)
     await Promise.all([this.#ending, ...this.#open.map((session) => endClient(session).catch(() => undefined))])
+    // One that was about to begin when the others were ended.
+    if (this.signal.aborted) await this.#endProcesses()
   }
 
   readonly #end = (): void => {
@@ -72,6 +74,10 @@ export class DumpSessions {
       ;(session as unknown as { connection: { stream: Socket } }).connection.stream.destroy()
     }
     // A process that sends nothing for a while would not notice; nor would those of pg_dump.
-    this.#ending = this.catalog.server.endProcesses(this.options.applicationName).catch(() => undefined)
+    this.#ending = this.#endProcesses()
+  }
+
+  async #endProcesses(): Promise<void> {
+    await this.catalog.server.endProcesses(this.options.applicationName).catch(() => undefined)
   }
 }

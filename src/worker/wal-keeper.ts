@@ -81,6 +81,8 @@ export class WalKeeper {
   readonly #slot = new SlotReadiness()
   readonly #retry = new Wakeup()
   #boxTrouble = false
+  /** whether the base backup after a gap may have failed for want of the box */
+  #baseMayWait = true
 
   constructor(readonly options: WalKeeperOptions) {
     const { catalog, held, source, settings, log } = options
@@ -174,12 +176,20 @@ export class WalKeeper {
   async #reportFailure(error: PostboxError): Promise<void> {
     this.#slot.failed(error)
     this.#boxTrouble = BOX_TROUBLE.test(error.code)
+    if (this.#boxTrouble) this.#baseMayWait = true
     // Between two sessions nobody else tells the age of what waits.
     if (this.waiting) await this.atRisk.report(this.waiting)
     await this.options.catalog.reportProblem('wal', error).catch(() => undefined)
   }
 
   #boxIsWell(): void {
+    const { systemIdentifier } = this.recorder.held
+    if (this.#baseMayWait && systemIdentifier !== '') {
+      this.#baseMayWait = false
+      this.options.catalog.resumeBaseAfterGap(systemIdentifier).catch((thrown: unknown) => {
+        this.options.log.warn({ err: thrown }, 'whether a base backup is still needed after a gap is not known')
+      })
+    }
     if (!this.#boxTrouble) return
     this.#boxTrouble = false
     this.options.catalog.reportProblem('wal', null).catch(() => undefined)

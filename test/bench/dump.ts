@@ -58,7 +58,7 @@ export async function benchDump({ runs, gigabytes }: BenchOptions): Promise<Benc
 }
 
 /** Half of it in one table, half in ten; each with a primary key and an index. */
-async function fill(postgres: SandboxPostgres, gigabytes: number): Promise<void> {
+export async function fill(postgres: SandboxPostgres, gigabytes: number): Promise<void> {
   const rows = Math.round((gigabytes * 1e9) / 280)
   const small = Math.round(rows / 2 / SMALL_TABLES)
   const tables = Array.from({ length: SMALL_TABLES }, (_, n) => [`small_${n}`, small] as const)
@@ -78,41 +78,54 @@ async function fill(postgres: SandboxPostgres, gigabytes: number): Promise<void>
 
 const ownEnv = (ceph: Ceph) => keyholderEnv({ ...ceph, endpoint: ceph.tlsEndpoint }, 'postbox')
 
-/** A worker of its own, so that its peak is this dump's. */
-async function ownRun({ postgres, ceph, programs }: Parties): Promise<OwnRun> {
-  const env = {
+async function withWorker<T>(
+  { postgres, ceph, programs }: Parties,
+  work: (worker: WorkerProcess) => Promise<T>,
+): Promise<T> {
+  const worker = new WorkerProcess({
     POSTBOX_DATABASE_URL: postgres.url(),
     POSTBOX_CA_FILE: ceph.caFile,
     POSTBOX_LOG_LEVEL: 'info',
     PATH: `${programs}:${process.env.PATH ?? ''}`,
-  }
-  const worker = new WorkerProcess(env)
-  let dumpSeconds: number
-  let peakBytes: number
+  })
   try {
     await worker.says('streaming WAL')
-    // The peer's restore has written WAL, which would be posted beside the dump.
-    await until(
-      'all WAL is stored',
-      async () => {
-        const [row] = await postgres.query<{ stored: boolean }>(
-          'select durable_lsn > pg_current_wal_lsn() - 64 * 1024 * 1024 stored from backup.status',
-        )
-        return row!.stored
-      },
-      300_000,
-    )
-    const began = performance.now()
-    const [job] = await postgres.query<{ job_id: string }>('select backup.start_dump() job_id')
-    await postgres.query(`call backup.wait(${job!.job_id})`)
-    dumpSeconds = (performance.now() - began) / 1000
-    const status = await readFile(`/proc/${worker.pid}/status`, 'utf8')
-    peakBytes = Number(/^VmHWM:\s+(\d+) kB/m.exec(status)![1]) * 1024
+    return await work(worker)
   } catch (error) {
     throw new Error(worker.log, { cause: error })
   } finally {
     await worker.stop()
   }
+}
+
+/** The peer's restore has written WAL, which would be posted beside the dump. */
+async function storeBacklog(parties: Parties): Promise<void> {
+  await withWorker(parties, () =>
+    until(
+      'all WAL is stored',
+      async () => {
+        const [row] = await parties.postgres.query<{ stored: boolean }>(
+          'select durable_lsn > pg_current_wal_lsn() - 64 * 1024 * 1024 stored from backup.status',
+        )
+        return row!.stored
+      },
+      300_000,
+    ),
+  )
+}
+
+async function ownRun(parties: Parties): Promise<OwnRun> {
+  const { postgres, ceph } = parties
+  await storeBacklog(parties)
+  // A worker of its own, so that its peak is this dump's.
+  const { dumpSeconds, peakBytes } = await withWorker(parties, async ({ pid }) => {
+    const began = performance.now()
+    const [job] = await postgres.query<{ job_id: string }>('select backup.start_dump() job_id')
+    await postgres.query(`call backup.wait(${job!.job_id})`)
+    const seconds = (performance.now() - began) / 1000
+    const status = await readFile(`/proc/${pid}/status`, 'utf8')
+    return { dumpSeconds: seconds, peakBytes: Number(/^VmHWM:\s+(\d+) kB/m.exec(status)![1]) * 1024 }
+  })
   const url = new URL(postgres.url())
   url.pathname = '/restored'
   const began = performance.now()
@@ -170,7 +183,7 @@ function report(measured: readonly { ours: OwnRun; theirs: Run }[], bytes: numbe
       `Postbox with ${JOBS} connections beside pg_dump 18 -Fd -j${JOBS} -Z zstd:${LEVEL}, then ${rclone} copy; and back beside rclone copy, then pg_restore -j${JOBS}. Both zstd ${LEVEL}, Postgres 18 on the same ${availableParallelism()} cores, in turn.`,
       `Half of the rows in one table, the rest in ${SMALL_TABLES}; each with a primary key and an index.`,
       'Wall time: of a dump from the call of backup.start_dump() until backup.wait() returns; of pg_dump, both commands.',
-      'Memory: the most that was resident, of the worker.',
+      'Memory: the most that was resident, of a worker that was started for this dump.',
     ],
     columns: [
       'run',

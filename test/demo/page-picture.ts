@@ -89,7 +89,7 @@ async function stateOf(catalog: Awaited<ReturnType<typeof openCatalog>>): Promis
     const chance = Math.abs(Math.sin(minute * 12.9898) * 43758.5453) % 1
     state.wal.waits(isSlow ? 1 + (412 - minute) / 6 : 0.9 + 0.4 * chance ** 3, now - minute * 60_000)
   }
-  state.wal.fill(now - 86_400_000, (await catalog.storedWal(now - 86_400_000)).rows)
+  state.wal.fill(now - 86_400_000, (await catalog.overviews.storedWal(now - 86_400_000)).rows)
   return state
 }
 

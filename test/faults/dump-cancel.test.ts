@@ -11,7 +11,6 @@ import { showLogOfFailures } from './show-log.js'
 
 const bin = await clientPrograms()
 const PART = /\/dump\/[^/]+\/data\/public\.kept\//
-const SOON_MS = 5000
 
 let backedUp: BackedUpServer
 
@@ -31,15 +30,25 @@ const sessions = () =>
   backedUp.postgres.query<Session>(
     `select pid, query, wait_event_type as waits from pg_stat_activity where application_name ~ '^postbox dump '`,
   )
-const cancel = (jobId: bigint) => backedUp.postgres.query('select backup.cancel($1)', [jobId.toString()])
-
 /** No session of the dump is there any more, so that nothing holds its snapshot. */
-const snapshotGone = () =>
-  until('the sessions of the dump are gone', async () => (await sessions()).length === 0, SOON_MS)
+const snapshotGone = () => until('the sessions of the dump are gone', async () => (await sessions()).length === 0)
 
-async function canceledSoon(jobId: bigint): Promise<void> {
-  await until('the job is canceled', async () => (await backedUp.job(jobId)).state === 'canceled', SOON_MS)
-  await snapshotGone()
+/** Cancels, and lets the server itself see, by its own clock, that within two seconds nothing holds the snapshot. */
+async function cancelSoon(jobId: bigint): Promise<void> {
+  await backedUp.postgres.query(`do $$
+    declare
+      canceled_at timestamptz := clock_timestamp();
+    begin
+      perform backup.cancel(${jobId});
+      commit;
+      while exists (select from pg_stat_activity where application_name = 'postbox dump ${jobId}') loop
+        assert clock_timestamp() < canceled_at + interval '2 s', 'the snapshot is held for more than two seconds';
+        perform pg_sleep(0.01);
+        perform pg_stat_clear_snapshot();
+      end loop;
+    end $$`)
+  await until('the job is canceled', async () => (await backedUp.job(jobId)).state === 'canceled')
+  expect(await sessions()).toEqual([])
 }
 
 /** pg_dump waits for a lock of another session, on a table that only pg_dump locks. */
@@ -83,8 +92,7 @@ describe.skipIf(bin === null)('a dump', () => {
     const jobId = await startDump(backedUp)
     await held.reached()
     await until('it copies', async () => (await sessions()).some(({ query }) => query.startsWith('copy ')))
-    await cancel(jobId)
-    await canceledSoon(jobId)
+    await cancelSoon(jobId)
     held.release()
     expect(storedDumps(backedUp)).toEqual(before)
     expect(await disagreements(backedUp)).toEqual([])
@@ -92,8 +100,7 @@ describe.skipIf(bin === null)('a dump', () => {
 
   test('that is canceled while pg_dump waits for a lock ends soon, pg_dump too', async () => {
     await whilePgDumpWaits(async (jobId) => {
-      await cancel(jobId)
-      await canceledSoon(jobId)
+      await cancelSoon(jobId)
     })
   })
 

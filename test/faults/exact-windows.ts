@@ -38,7 +38,8 @@ export async function gapsAndWindows(backedUp: BackedUpServer): Promise<{ said: 
     start: parseLsn(start_lsn),
     stop: parseLsn(stop_lsn),
   }))
-  const oldest = backups[0]!.start
+  // Ids tell the second: of two within one, any may be first.
+  const oldest = backups.reduce((least, { start }) => (start < least ? start : least), backups[0]!.start)
   const gaps = runs.slice(1).flatMap((run, at) => {
     const from = runs[at]!.to > oldest ? runs[at]!.to : oldest
     return run.from > from ? [`gap ${formatLsn(from)}-${formatLsn(run.from)}`] : []

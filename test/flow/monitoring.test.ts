@@ -62,6 +62,10 @@ test('a change of a check is notified, posted to the webhook with its secret, an
     `select backup.configure('webhook_url', $1), backup.configure('webhook_secret', 'hidden-token')`,
     [url()],
   )
+  await until('the worker was seen to be well', async () => {
+    const seen = "select from backup._check_state where name = 'worker' and state = 'ok'"
+    return (await backedUp.postgres.query(seen)).length === 1
+  })
   answers.push(500, 302)
   await fail('one trouble')
   const change = { name: 'worker', from: 'ok', to: 'crit', message: 'one trouble' }

@@ -235,14 +235,14 @@ test('is read from the catalog without a write, by one who may only look', async
   url.searchParams.set('options', '-c default_transaction_read_only=on')
   await backedUp.postgres.query('create role mona login in role backup_monitor')
   await using catalog = await openCatalog(new Secret(url.href))
-  expect(await catalog.overview()).toMatchObject({ server: 'db1', base_count: 2, dump_count: 1 })
+  expect(await catalog.overviews.read()).toMatchObject({ server: 'db1', base_count: 2, dump_count: 1 })
   await expect(catalog.reportProblem('box', null)).rejects.toThrow()
 })
 
 test('a window that is not the end of what is stored, or has a gap behind it, is told from one that goes on', async () => {
   await using catalog = await openCatalog(new Secret(backedUp.postgres.url()))
   const newest = async () => {
-    const [{ open, is_last, base_backups } = {}] = (await catalog.overview()).windows
+    const [{ open, is_last, base_backups } = {}] = (await catalog.overviews.read()).windows
     return { open, is_last, base_backups }
   }
   expect(await newest()).toEqual({ open: true, is_last: true, base_backups: 2 })

@@ -67,6 +67,27 @@ describe('the plan of a restore', () => {
     expect(started(await plan(`time=${day('12:04:59.999')}`))).toBe(day('10:00:00'))
   })
 
+  test('takes a backup that was stored hours after it says that it ended only where no other will do', async () => {
+    const late = (hours: number) => ({ storedAt: new Date(Date.parse(day('12:05:00')) + hours * 3_600_000) })
+    made.backup(
+      { startedAt: day('11:30:00'), stoppedAt: day('11:40:00'), start: '0/500028', stop: '0/600200', label: 'forged' },
+      late(24),
+    )
+    const honest = await plan(`time=${day('11:45:00')}`)
+    expect(started(honest)).toBe(day('10:00:00'))
+    expect(honest.notes).toEqual([
+      expect.stringMatching(/^suspicious: backup 20261122T113000Z-.* was stored at 2026-11-23/),
+    ])
+    expect(started(await plan('latest', { backupId: honest.notes[0]!.split(' ')[2]! }))).toBe(day('11:30:00'))
+    // A bucket that was copied: all of it seems so.
+    made = new SyntheticArchive(s3.bucket('b'), `db${++count}`)
+    made.clock = () => late(24).storedAt
+    made.backup({ startedAt: day('10:00:00'), stoppedAt: day('10:05:00'), start: '0/100028', stop: '0/100100' })
+    made.backup({ startedAt: day('12:00:00'), stoppedAt: day('12:05:00'), start: '0/500028', stop: '0/600100' })
+    made.segments(1, '0/100000', '0/700000')
+    expect(started(await plan('latest'))).toBe(day('12:00:00'))
+  })
+
   test('refuses a time before the first backup ended, and says when that was', async () => {
     await expect(plan(`time=${day('10:04:59')}`)).rejects.toMatchObject({
       code: 'target_unreachable',
@@ -162,6 +183,20 @@ describe('the plan of a restore over timelines', () => {
     expect(latest.lastCommitMicros).toBe(BigInt(Date.parse(day('14:00:00'))) * 1000n)
   })
 
+  test('follows no timeline that was begun after the time, where another reaches it', async () => {
+    const before = await plan(`time=${day('12:45:00')}`)
+    expect(before.timeline).toBe(1)
+    expect(before.notes.join()).toMatch(
+      /timeline 2 was begun after that time, at .*: it is followed by --target-timeline 2/,
+    )
+    expect((await plan(`time=${day('12:45:00')}`, { timeline: 2 })).timeline).toBe(2)
+    expect((await plan(`time=${day('13:30:00')}`)).timeline).toBe(2)
+    s3.bucket('b').remove(made.history(2, [[1, '0/700080']]))
+    made.clock = () => new Date(day('12:40:00'))
+    made.history(2, [[1, '0/700080']])
+    expect(await plan(`time=${day('12:45:00')}`)).toMatchObject({ timeline: 2, notes: [] })
+  })
+
   test('stays on the timeline that was asked for', async () => {
     for (const timeline of [1, 'current'] as const) {
       const own = await plan('latest', { timeline })
@@ -247,5 +282,19 @@ describe('the plan of a restore of a server with two lives', () => {
     expect(latest.notes.join()).toContain(older.home.systemIdentifier)
     const other = await plan('latest', { systemIdentifier: older.home.systemIdentifier })
     expect(started(other)).toBe(day('12:00:00'))
+  })
+
+  test('takes for a time the life that had stored a backup before it, whatever another says of itself', async () => {
+    const older = made
+    made = new SyntheticArchive(s3.bucket('b'), older.server, '5000000000000000001')
+    const late = { storedAt: new Date(day('20:00:00')) }
+    made.backup({ startedAt: day('12:10:00'), stoppedAt: day('12:15:00'), start: '0/100028', stop: '0/100100' }, late)
+    made.backup({ startedAt: day('19:00:00'), stoppedAt: day('19:55:00'), start: '0/200028', stop: '0/200100' }, late)
+    made.segment(1, '0/100000')
+    made.segment(1, '0/200000')
+    const honest = await plan(`time=${day('12:45:00')}`)
+    expect(started(honest)).toBe(day('12:00:00'))
+    expect(honest.home.systemIdentifier).toBe(older.home.systemIdentifier)
+    expect(started(await plan('latest'))).toBe(day('19:00:00'))
   })
 })

@@ -13,13 +13,14 @@ export const cli = join(import.meta.dirname, '../../dist/cli.js')
 
 /** As the program starts itself (src/postbox.sh). */
 const HEAP_OPTION = '--max-semi-space-size=1'
+const HEAP_OPTIONS: Record<string, readonly string[]> = { 'restore-dump': ['--initial-old-space-size=128'] }
 
 export type { Ended as CommandResult } from './postbox.js'
 
 /** Runs `postbox ARGS…` to its end with nothing in its environment but `env`. */
 export async function postbox(args: readonly string[], env: Record<string, string>): Promise<Ended> {
   const { node, cli: shipped } = await program()
-  const child = spawn(node, [shipped, ...args], {
+  const child = spawn(node, [...(HEAP_OPTIONS[args[0] ?? ''] ?? []), shipped, ...args], {
     env: cleanEnvironment(env),
     stdio: ['ignore', 'pipe', 'pipe'],
   })

@@ -43,8 +43,8 @@ export type Given = Partial<Version> & { previous?: Previous }
 export class SyntheticArchive {
   readonly home
   readonly segmentBytes = MB
-  /** when what is stored next is stored */
-  clock = (): Date => new Date()
+  /** when what is stored next is stored; null: a backup when it ends, and all else now */
+  clock: (() => Date) | null = null
   #previousDump: string | null = null
 
   constructor(
@@ -53,6 +53,10 @@ export class SyntheticArchive {
     systemIdentifier = '7000000000000000001',
   ) {
     this.home = { server, systemIdentifier }
+  }
+
+  #now(): Date {
+    return this.clock?.() ?? new Date()
   }
 
   /** Stores a committed backup of one part. `given`: of its manifest object. */
@@ -80,7 +84,7 @@ export class SyntheticArchive {
       backup_manifest: this.#put(Buffer.from('{}'), (stored) => backupManifestKey(this.home, backupId, stored)),
       previous_manifest_sha256: backup.previous ?? null,
     }
-    this.putManifest(manifest, given)
+    this.putManifest(manifest, { storedAt: this.clock?.() ?? new Date(backup.stoppedAt), ...given })
     return manifest
   }
 
@@ -113,7 +117,7 @@ export class SyntheticArchive {
     }
     const json = formatDumpManifest(manifest)
     this.#previousDump = dumpManifestKey(this.home, dumpId, sha256(json))
-    this.bucket.put(this.#previousDump, json, { storedAt: this.clock() })
+    this.bucket.put(this.#previousDump, json, { storedAt: this.#now() })
     return manifest
   }
 
@@ -121,7 +125,7 @@ export class SyntheticArchive {
   putManifest(manifest: Manifest, given: Partial<Version> = {}): { key: string; sha256: string } {
     const json = formatManifest(manifest)
     const key = manifestKey(this.home, manifest.backup_id, sha256(json))
-    this.bucket.put(key, json, { storedAt: this.clock(), ...given })
+    this.bucket.put(key, json, { storedAt: this.#now(), ...given })
     return { key, sha256: sha256(json).toString('hex') }
   }
 
@@ -131,7 +135,7 @@ export class SyntheticArchive {
     const raw = this.#raw(timeline, start, commits)
     const { previous = null, ...version } = given
     const key = segmentKey(this.home, { timeline, start }, MB, sha256(raw), previous)
-    this.bucket.put(key, zstdCompressSync(raw), { storedAt: this.clock(), ...version })
+    this.bucket.put(key, zstdCompressSync(raw), { storedAt: this.#now(), ...version })
     return key
   }
 
@@ -155,7 +159,7 @@ export class SyntheticArchive {
   tail(timeline: number, start: Lsn, bytes: Buffer, offset = 0, { previous = null, ...given }: Given = {}): string {
     const range = { from: start + BigInt(offset), to: start + BigInt(bytes.length) }
     const key = tailKey(this.home, { timeline, start }, MB, range, sha256(bytes), previous)
-    this.bucket.put(key, zstdCompressSync(bytes.subarray(offset)), { storedAt: this.clock(), ...given })
+    this.bucket.put(key, zstdCompressSync(bytes.subarray(offset)), { storedAt: this.#now(), ...given })
     return key
   }
 
@@ -170,7 +174,7 @@ export class SyntheticArchive {
     from: string,
     count: number,
     bytes = 100,
-    storedAt: (index: number) => Date = this.clock,
+    storedAt: (index: number) => Date = () => this.#now(),
   ): void {
     const content = Buffer.alloc(bytes)
     let previous: string | null = null
@@ -191,7 +195,7 @@ export class SyntheticArchive {
       const range = { from: first + BigInt(64 * index), to: first + BigInt(64 * index + 64) }
       const mark = sha256(Buffer.from(String(range.to)))
       const key = tailKey(this.home, { timeline, start: segmentStart(first, MB) }, MB, range, mark)
-      this.bucket.put(key, Buffer.alloc(20), { storedAt: this.clock() })
+      this.bucket.put(key, Buffer.alloc(20), { storedAt: this.#now() })
     }
   }
 
@@ -199,7 +203,7 @@ export class SyntheticArchive {
   history(timeline: number, switches: readonly [timeline: number, lsn: string][]): string {
     const raw = Buffer.from(switches.map(([from, lsn]) => `${from}\t${lsn}\tno recovery target specified\n`).join('\n'))
     const key = historyKey(this.home, timeline, sha256(raw))
-    this.bucket.put(key, raw, { storedAt: this.clock() })
+    this.bucket.put(key, raw, { storedAt: this.#now() })
     return key
   }
 
@@ -221,7 +225,7 @@ export class SyntheticArchive {
   #put(raw: Buffer, key: (stored: Buffer) => string) {
     const stored = zstdCompressSync(raw)
     const name = key(sha256(stored))
-    this.bucket.put(name, stored, { storedAt: this.clock() })
+    this.bucket.put(name, stored, { storedAt: this.#now() })
     return { key: name, bytes: stored.length, sha256: sha256(stored).toString('hex'), raw_bytes: raw.length }
   }
 }

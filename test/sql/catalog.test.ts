@@ -163,6 +163,15 @@ describe.each(postgresVersions)('the typed catalog on Postgres %i', (version) =>
     await installed.rows('select backup.cancel($1)', [String(job.job_id)])
     expect(await catalog.isCancelRequested(job.job_id)).toBe(true)
     await catalog.endCanceled(job.job_id)
+    // No database can hold the second word, and few encodings the third.
+    const foreign = new PostboxError('box_refused', 'caf\u00e9 \0 \u2192', 'Wait.')
+    await installed.rows('select backup.start_base()')
+    const other = (await catalog.claimJob())!.job_id
+    expect(await catalog.failJob(other, foreign, false)).toBe('failed')
+    expect(await installed.value('select error_message from backup.jobs where job_id = $1', [String(other)])).toBe(
+      'cafe ? ?',
+    )
+    await catalog.reportProblem('box', foreign)
     await catalog.reportProblem('box', outage)
     await catalog.reportProblem('box', outage)
     expect(await installed.value('select worker_error_code from backup.status')).toBe('box_unavailable')

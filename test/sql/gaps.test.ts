@@ -165,6 +165,32 @@ describe.each(postgresVersions)('gaps on Postgres %i', (version) => {
     expect(await jobs()).toHaveLength(3)
   })
 
+  test('a base backup after a gap that failed is queued again where nobody has seen to it since', async () => {
+    const resume = () => catalog.rows('select backup._resume_base_after_gap($1)', [system])
+    await record(catalog, system, run(1, 5))
+    await finish(catalog, system, `again-${version}`, { from: 1, to: 3 })
+    await resume()
+    expect(await jobs()).toHaveLength(1)
+    await recordGap(9)
+    await resume()
+    expect(await jobs()).toMatchObject([{ state: 'done' }, { state: 'queued' }])
+    await catalog.rows('select from backup._claim_job()')
+    await resume()
+    expect(await jobs()).toHaveLength(2)
+    await catalog.rows(
+      `select backup._fail_job(max(job_id), '{"code": "box_refused", "message": "x", "hint": "y"}', false) from backup._job`,
+    )
+    await resume()
+    expect(await jobs()).toMatchObject([
+      { state: 'done' },
+      { state: 'failed' },
+      { state: 'queued', label: expect.stringContaining('after a gap') as string },
+    ])
+    await catalog.rows('select backup.cancel(max(job_id)) from backup._job')
+    await resume()
+    expect(await jobs()).toHaveLength(3)
+  })
+
   test('a gap over a switch of timelines lies on both', async () => {
     await record(catalog, system, run(1, 5))
     await finish(catalog, system, `switch-${version}`, { from: 1, to: 3 })

@@ -54,6 +54,7 @@ const calls: [call: string, who: Person[]][] = [
   [`select backup._previous_mark(0, 0, '0/0', 0)`, ['worker']],
   [`select backup._segment_key(0, 0, '0/0')`, ['worker']],
   [`select backup._record_gap(0, 0, '0/0', '', true)`, ['worker']],
+  [`select backup._resume_base_after_gap(0)`, ['worker']],
   [`select backup._wal_holes(0, 0, '0/0')`, ['worker']],
   [`select backup._finish_base(0, '{}')`, ['worker']],
   [`select backup._record_drill('{}')`, ['worker']],

@@ -445,6 +445,7 @@ function _report_facts(facts jsonb) returns void security definer
 function _report_problem(component text, problem jsonb) returns void security definer
 function _report_progress(job_id bigint, phase text, bytes_done bigint, bytes_total bigint, tables jsonb DEFAULT NULL::jsonb) returns void security definer
 function _report_source(standby text) returns void security definer
+function _resume_base_after_gap(system_identifier bigint) returns void security definer
 function _rows_slot(slot text) returns text immutable
 function _run_schedule(name text, due_at timestamp with time zone, following_at timestamp with time zone) returns text security definer
 function _same_content(one bytea, other bytea) returns boolean immutable
@@ -529,6 +530,7 @@ grant execute on backup._report_facts(jsonb) to backup_worker
 grant execute on backup._report_problem(text,jsonb) to backup_worker
 grant execute on backup._report_progress(bigint,text,bigint,bigint,jsonb) to backup_worker
 grant execute on backup._report_source(text) to backup_worker
+grant execute on backup._resume_base_after_gap(bigint) to backup_worker
 grant execute on backup._rows_slot(text) to backup_monitor, backup_operator, backup_worker
 grant execute on backup._run_schedule(text,timestamp with time zone,timestamp wi to backup_worker
 grant execute on backup._segment_key(bigint,integer,pg_lsn) to backup_worker

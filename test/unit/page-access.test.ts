@@ -65,12 +65,12 @@ test('without a token it opens for nobody where other machines can reach it, and
 test('the catalog is asked while somebody looks, and once for all who do', async () => {
   let asked = 0
   const state = new WorkerState()
-  const overview = () => {
+  const read = () => {
     asked++
     return Promise.reject(new Error('the catalog is of another version'))
   }
   state.begin({
-    catalog: { overview } as unknown as Catalog,
+    catalog: { overviews: { read } } as unknown as Catalog,
     streaming: () => true,
     durable: () => null,
     grantExpiresAt: () => null,

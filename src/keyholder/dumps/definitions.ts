@@ -2,11 +2,14 @@ import type { Archive } from '../archive.js'
 import type { LocatedPart } from '../fetch-parts.js'
 import { unpackParts } from '../unpack-parts.js'
 import { scriptPieces, type ScriptPiece } from '../../sql-text/script.js'
+import { isSetting, settingOf } from './statement-filter.js'
 
 export interface Definition {
   sql: string
   /** such as `TABLE public.orders`, for messages */
   what: string
+  /** SET statements that pg_dump printed before it, the last of each parameter, such as of its tablespace */
+  settings?: readonly string[]
 }
 
 /** Pieces of a section of a dump, in order. */
@@ -14,14 +17,22 @@ export async function* piecesOf(archive: Archive, parts: readonly LocatedPart[])
   yield* scriptPieces(textOf(archive, parts))
 }
 
-/** All statements of a section that holds no rows. */
+/** All statements of a section that holds no rows, each with the settings that it is to be run with. */
 export async function definitionsOf(archive: Archive, parts: readonly LocatedPart[]): Promise<Definition[]> {
   const definitions: Definition[] = []
+  const settings = new Map<string, string>()
+  let inForce: readonly string[] = []
   let entry = ''
   for await (const piece of piecesOf(archive, parts)) {
     if (piece.kind !== 'statement') continue
-    entry = entryOf(piece.before) ?? entry
-    definitions.push({ sql: piece.sql, what: entry === '' ? firstLine(piece.sql) : entry })
+    const { sql, before } = piece
+    if (isSetting(sql)) {
+      settings.set(settingOf(sql), sql)
+      inForce = [...settings.values()]
+      continue
+    }
+    entry = entryOf(before) ?? entry
+    definitions.push({ sql, what: entry === '' ? firstLine(sql) : entry, settings: inForce })
   }
   return definitions
 }

@@ -25,7 +25,8 @@ export async function dropDefinitions(
         const mayBeGone = ifExists || pass > 1 || (cascaded && /^drop function /i.test(definition.sql))
         const sql = mayBeGone ? definition.sql : withoutIfExists(definition.sql)
         cascaded ||= / cascade$/i.test(sql)
-        if (!(await droppable(session, { ...definition, sql }))) held.push(definition)
+        // No setting matters to it.
+        if (!(await droppable(session, { sql, what: definition.what }))) held.push(definition)
       }
       if (held.length === left.length) await runDefinitions(session, held)
       left = held

@@ -1,4 +1,3 @@
-import { Readable } from 'node:stream'
 import pg from 'pg'
 import type { DumpedTable } from '../../box/dump-manifest.js'
 import { PostboxError } from '../../errors.js'
@@ -6,60 +5,94 @@ import { qualified, sqlName } from '../../sql-text/names.js'
 import type { Archive } from '../archive.js'
 import type { LocatedPart } from '../fetch-parts.js'
 import { unpackParts } from '../unpack-parts.js'
-import type { TargetSession } from './target-session.js'
+import type { Task } from './run-tasks.js'
+import { sqlstateOf, type TargetSession } from './target-session.js'
 
-/** One COPY: a table, or a range of it. */
-export interface SliceToLoad {
+/** A table whose rows are to come back. */
+export interface TableToLoad {
   table: DumpedTable
-  index: number
-  rows: number
-  parts: LocatedPart[]
+  /** parts of each of its slices */
+  slices: LocatedPart[][]
   /** of the rows */
   encoding: string
+  /** whether this run has made the table, so that nobody else has looked at it */
+  isNew: boolean
 }
 
-/** Each session takes the next slice; `slices` have the largest first. Rejects once all have ended. */
-export async function loadRows(
+/** A smaller table is loaded before another file for it would be made. */
+const WORTH_A_FILE_BYTES = 1024 * 1024
+
+/** The tasks that load a table: a single one, unless a session's fair share of all rows is less than that. */
+export function loadTasks(
   archive: Archive,
-  sessions: readonly TargetSession[],
-  slices: SliceToLoad[],
+  load: TableToLoad,
+  fairBytes: number,
+  onStored: (bytes: number) => void,
+): Task[] {
+  const { table, isNew } = load
+  const indexes = table.slices.flatMap(({ parts }, index) => (parts.length > 0 ? [index] : []))
+  const isLarge = table.raw_bytes > fairBytes && indexes.length > 1
+  if (isLarge || !isNew || table.copy_into !== null || table.raw_bytes < WORTH_A_FILE_BYTES) {
+    return indexes.map((index) => ({
+      locks: new Map(),
+      run: (session) => loadSlice(archive, session, load, index, '', onStored),
+    }))
+  }
+  return [{ locks: new Map(), run: (session) => loadAlone(archive, session, load, indexes, onStored) }]
+}
+
+/**
+ * In a transaction that has emptied the table, as pg_restore does: where wal_level is minimal Postgres writes no WAL for
+ * it. And nobody can see an older state, so that rows are written frozen, and no vacuum needs to rewrite them.
+ */
+async function loadAlone(
+  archive: Archive,
+  session: TargetSession,
+  load: TableToLoad,
+  indexes: readonly number[],
   onStored: (bytes: number) => void,
 ): Promise<void> {
-  const waiting = slices.values()
-  let failed = false
-  const work = async (session: TargetSession) => {
-    for (const slice of waiting) {
-      if (failed) return
-      await loadSlice(archive, session, slice, onStored).catch((thrown: unknown) => {
-        failed = true
-        throw thrown
+  const { schema, name } = load.table
+  await session.transaction(async () => {
+    const mayTruncate = await session
+      .run(`truncate only ${quoted(schema, name)}`, `table ${sqlName(qualified(schema, name))}`)
+      .then(() => true)
+      .catch(async (thrown: unknown) => {
+        // Its owner may have given the right to insert alone.
+        if (sqlstateOf(thrown) !== '42501') throw thrown
+        await session.run('rollback', 'the database')
+        await session.run('begin', 'the database')
+        return false
       })
+    for (const index of indexes) {
+      await loadSlice(archive, session, load, index, mayTruncate ? ', freeze' : '', onStored)
     }
-  }
-  const ends = await Promise.allSettled(sessions.map(work))
-  const failure = ends.find((end) => end.status === 'rejected')
-  if (failure) throw failure.reason
+  })
 }
 
 async function loadSlice(
   archive: Archive,
   session: TargetSession,
-  { table, index, rows, parts, encoding }: SliceToLoad,
+  { table, slices, encoding }: TableToLoad,
+  index: number,
+  options: string,
   onStored: (bytes: number) => void,
 ): Promise<void> {
   const name = sqlName(qualified(table.schema, table.name))
   const what = table.slices.length === 1 ? `table ${name}` : `table ${name}, slice ${index}`
   const columns = table.columns.map((column) => pg.escapeIdentifier(column)).join(', ')
   const { schema, name: into } = table.copy_into ?? table
-  const target = `${pg.escapeIdentifier(schema)}.${pg.escapeIdentifier(into)}`
   const list = columns === '' ? '' : ` (${columns})`
-  const sql = `copy ${target}${list} from stdin with (encoding ${pg.escapeLiteral(encoding)})`
-  const unpacked = unpackParts(archive, parts, { fetches: 1, frames: 3 })
-  const loaded = await session.copy(sql, Readable.from(rowsOf(unpacked, onStored), { objectMode: false }), what)
+  const sql = `copy ${quoted(schema, into)}${list} from stdin with (encoding ${pg.escapeLiteral(encoding)}${options})`
+  const unpacked = unpackParts(archive, slices[index]!, { fetches: 2, frames: 3 })
+  const loaded = await session.copy(sql, rowsOf(unpacked, onStored), what)
+  const { rows } = table.slices[index]!
   if (loaded === rows) return
   const message = `${what}: ${loaded} rows were restored, and the manifest says ${rows}`
   throw new PostboxError('restore_failed', message, 'The dump is damaged, or a trigger or rule changed the rows.')
 }
+
+const quoted = (schema: string, name: string): string => `${pg.escapeIdentifier(schema)}.${pg.escapeIdentifier(name)}`
 
 async function* rowsOf(
   unpacked: AsyncIterable<{ part: LocatedPart; raw: Buffer | null }>,

@@ -6,7 +6,8 @@ import type { Archive } from '../archive.js'
 import type { LocatedPart } from '../fetch-parts.js'
 import { dropDefinitions } from './drop-definitions.js'
 import { definitionsOf, piecesOf, type Definition } from './definitions.js'
-import { loadRows, type SliceToLoad } from './load-rows.js'
+import type { TableToLoad } from './load-rows.js'
+import { loadTables } from './load-tables.js'
 import { runContents } from './run-contents.js'
 import { runDefinitions } from './run-definitions.js'
 import { runSideBySide } from './run-side-by-side.js'
@@ -57,15 +58,14 @@ export async function restoreDump(restore: DumpRestore): Promise<RestoredDump> {
   const { sections } = dump.manifest
   const partsOf = (entries: readonly PartEntry[]) => entries.map(({ key }) => restore.located.get(key)!)
   const read = async (name: keyof typeof sections) => definitionsOf(archive, partsOf(sections[name]))
-  const before = await read('pre-data')
-  const after = await read('post-data')
+  const [before, after] = await Promise.all([read('pre-data'), read('post-data')])
   const definitions = [...before, ...after].map(({ sql }) => sql)
   const choice = restore.tables === null ? null : new TableChoice(restore.tables, dump.manifest, definitions)
 
   if (restore.create) await createDatabase(database, kept(await read('database'), restore), signal)
   const sessions: TargetSession[] = []
   try {
-    for (let n = 0; n < jobs; n += 1) sessions.push(await TargetSession.open(database, signal))
+    await openSessions(sessions, jobs, database, signal)
     const first = sessions[0]!
     if (restore.clean) {
       const drops = (await read('drop')).filter(
@@ -75,14 +75,22 @@ export async function restoreDump(restore: DumpRestore): Promise<RestoredDump> {
     } else if (restore.what !== 'data') await (choice ? checkAbsent(first, choice.tables) : checkEmpty(first))
     const wanted = await choose(first, choice, restore)
     if (restore.what !== 'data') await runDefinitions(first, wanted(before))
-    const restored = { tables: 0, rows: 0 }
-    if (restore.what !== 'schema') {
-      Object.assign(restored, await loadAll(restore, sessions, choice, partsOf))
-      const pieces = piecesOf(archive, partsOf(sections.data))
-      await runContents(first, pieces, (sql) => wanted([{ sql, what: '' }]).length > 0)
+    const built = restore.what === 'data' ? [] : wanted(after)
+    const missing = choice ? passOver(restore) : () => false
+    if (restore.what === 'schema') {
+      await runSideBySide(sessions, built, missing)
+      return { tables: 0, rows: 0 }
     }
-    if (restore.what !== 'data') await runSideBySide(sessions, wanted(after), choice ? passOver(restore) : undefined)
-    return restored
+    const loads = toLoad(restore, choice, partsOf)
+    if (restore.disableTriggers) {
+      for (const session of sessions) await session.run(`set session_replication_role = replica`, 'disabling triggers')
+    }
+    const { onProgress: onStored } = restore
+    const left = await loadTables(archive, sessions, { loads, definitions: built, passOver: missing, onStored })
+    const pieces = piecesOf(archive, partsOf(sections.data))
+    await runContents(first, pieces, (sql) => wanted([{ sql, what: '' }]).length > 0)
+    await runSideBySide(sessions, left, missing)
+    return { tables: loads.length, rows: loads.reduce((sum, { table }) => sum + table.rows, 0) }
   } catch (thrown) {
     signal.throwIfAborted()
     throw thrown
@@ -129,29 +137,31 @@ function passOver({ onNote }: DumpRestore) {
   }
 }
 
-async function loadAll(
-  restore: DumpRestore,
-  sessions: readonly TargetSession[],
+function toLoad(
+  { dump, what, onExpected }: DumpRestore,
   choice: TableChoice | null,
   partsOf: (entries: readonly PartEntry[]) => LocatedPart[],
-): Promise<RestoredDump> {
-  const tables = restore.dump.manifest.tables.filter((table) => choice === null || choice.hasTable(table))
-  const { encoding } = restore.dump.manifest
-  const slices = tables.flatMap((table) =>
-    table.slices.map(({ rows, parts }, index): SliceToLoad => ({
+): TableToLoad[] {
+  const { tables, encoding } = dump.manifest
+  const loads = tables
+    .filter((table) => choice === null || choice.hasTable(table))
+    .map((table) => ({
       table,
-      index,
-      rows,
-      parts: partsOf(parts),
       encoding,
-    })),
-  )
-  const size = ({ parts }: SliceToLoad) => parts.reduce((sum, { entry }) => sum + entry.raw_bytes, 0)
-  restore.onExpected(slices.flatMap(({ parts }) => parts).reduce((sum, { entry }) => sum + entry.bytes, 0))
-  slices.sort((a, b) => size(b) - size(a))
-  if (restore.disableTriggers) {
-    for (const session of sessions) await session.run(`set session_replication_role = replica`, 'disabling triggers')
-  }
-  await loadRows(restore.archive, sessions, slices, restore.onProgress)
-  return { tables: tables.length, rows: tables.reduce((sum, { rows }) => sum + rows, 0) }
+      isNew: what === 'all',
+      slices: table.slices.map(({ parts }) => partsOf(parts)),
+    }))
+  onExpected(loads.flatMap(({ slices }) => slices.flat()).reduce((sum, { entry }) => sum + entry.bytes, 0))
+  return loads
+}
+
+/** Side by side; those that were opened are in `sessions` also when it fails. */
+async function openSessions(sessions: TargetSession[], count: number, url: Secret, signal: AbortSignal): Promise<void> {
+  const first = await TargetSession.open(url, signal)
+  sessions.push(first)
+  const others = Array.from({ length: count - 1 }, async () => {
+    sessions.push(await TargetSession.open(url, signal))
+  })
+  const failure = (await Promise.allSettled(others)).find((one) => one.status === 'rejected')
+  if (failure) throw failure.reason
 }

@@ -1,8 +1,6 @@
-import { Readable } from 'node:stream'
 import type { ScriptPiece } from '../../sql-text/script.js'
 import { entryOf, firstLine } from './definitions.js'
 import { isSetting } from './statement-filter.js'
-import { runDefinitions } from './run-definitions.js'
 import type { TargetSession } from './target-session.js'
 
 /**
@@ -21,11 +19,11 @@ export async function runContents(
     if (piece.kind === 'statement') {
       entry = entryOf(piece.before) ?? entry
       const what = entry === '' ? firstLine(piece.sql) : entry
-      if (isSetting(piece.sql) || wanted(piece.sql)) await runDefinitions(session, [{ sql: piece.sql, what }])
+      if (isSetting(piece.sql)) await session.settle([piece.sql])
+      else if (wanted(piece.sql)) await session.run(piece.sql, what)
     } else if (piece.kind === 'copy') {
       const rows = rowsOf(pieces)
-      if (wanted(piece.sql))
-        await session.copy(piece.sql, Readable.from(rows, { objectMode: false }), firstLine(piece.sql))
+      if (wanted(piece.sql)) await session.copy(piece.sql, rows, firstLine(piece.sql))
       else for await (const row of rows) void row
     }
   }

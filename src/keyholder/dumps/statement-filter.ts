@@ -1,3 +1,5 @@
+import type { QualifiedName } from '../../sql-text/names.js'
+import { subjectOf } from '../../sql-text/subject.js'
 import { tokensIn, tokensOf } from '../../sql-text/tokens.js'
 
 /** Whether a statement does nothing but say whose something is. */
@@ -12,8 +14,22 @@ export function setsPrivileges(sql: string): boolean {
   return words[0] === 'grant' || words[0] === 'revoke' || (words[0] === 'alter' && words[1] === 'default')
 }
 
-/** A setting of the session. One that is newer than the server is of no consequence. */
-export const isSetting = (sql: string): boolean => /^set\s/i.test(sql)
+/** A parameter of the session, which goes for all that follows. One that is newer than the server is of no consequence. */
+export const isSetting = (sql: string): boolean => /^set [\w.]+ = /i.test(sql)
+
+/** Its parameter. */
+export const settingOf = (sql: string): string => wordsOf(sql)[1] ?? ''
+
+/** The table of an index, or of a constraint with an index, which needs nothing but that table's rows; else null. */
+export function tableOfIndex(sql: string): QualifiedName | null {
+  if (!/^create (unique )?index /i.test(sql)) {
+    if (!/^alter table \S/i.test(sql)) return null
+    const words = wordsOf(sql)
+    const at = words.findIndex((word, place) => word === 'add' && words[place + 1] === 'constraint')
+    if (at < 0 || !/^(primary|unique|exclude)$/.test(words[at + 3] ?? '')) return null
+  }
+  return subjectOf(sql)?.name ?? null
+}
 
 /** Statements of one lane may run side by side; null: alone. Those of another lane wait for them. */
 export function laneOf(sql: string): 'build' | 'refer' | null {

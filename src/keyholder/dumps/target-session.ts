@@ -1,11 +1,10 @@
-import type { Readable } from 'node:stream'
-import { pipeline } from 'node:stream/promises'
 import pg from 'pg'
-import { from as copyFrom } from 'pg-copy-streams'
 import { endClient } from '../../catalog/end-client.js'
 import { sessionConfig } from '../../catalog/driver.js'
 import { PostboxError } from '../../errors.js'
 import type { Secret } from '../../secret.js'
+import { CopyIn } from './copy-in.js'
+import { settingOf } from './statement-filter.js'
 
 /** What must not depend on the settings of the role or the database. */
 const SETTINGS = {
@@ -28,13 +27,20 @@ const SETTINGS = {
 /** What not every server has, or can. The first: it notices that we are gone while it builds an index. */
 const WISHES = { client_connection_check_interval: '1s', transaction_timeout: '0' }
 
+/** Indexes of small tables are sorted in memory. Where somebody has set it, that is kept. */
+const MORE_MEMORY = `select pg_catalog.set_config(name, '256MB', false) from pg_catalog.pg_settings
+  where name = 'maintenance_work_mem' and source = 'default'`
+
 /** Tried again: what was rolled back because others were in the way. */
 const DEADLOCK = '40P01'
+const UNKNOWN = '42704'
 const TRIES = 5
 
 /** A connection to the database that a dump is restored into. Its errors name what was done. */
 export class TargetSession {
   #inTransaction = false
+  /** SET statements that are in force, by their parameter */
+  readonly #settings = new Map<string, string>()
 
   private constructor(readonly client: pg.Client) {}
 
@@ -52,18 +58,31 @@ export class TargetSession {
     })
     try {
       await client.connect()
-      for (const [name, value] of Object.entries(SETTINGS)) {
-        await client.query('select pg_catalog.set_config($1, $2, false)', [name, value])
-      }
+      const settings = Object.entries(SETTINGS).map(
+        ([name, value]) => `pg_catalog.set_config('${name}', '${value}', false)`,
+      )
+      await client.query(`select ${settings.join(', ')}`)
       for (const [name, value] of Object.entries(WISHES)) {
         await client.query('select pg_catalog.set_config($1, $2, false)', [name, value]).catch(notThere)
       }
+      await client.query(MORE_MEMORY)
     } catch (thrown) {
       await endClient(client).catch(() => undefined)
       signal.throwIfAborted()
       throw connectionError(thrown)
     }
     return new TargetSession(client)
+  }
+
+  /** Runs those of the SET statements that are not in force yet. One of a newer pg_dump may name what there is not. */
+  async settle(settings: readonly string[]): Promise<void> {
+    for (const sql of settings) {
+      if (this.#settings.get(settingOf(sql)) === sql) continue
+      await this.run(sql, sql).catch((thrown: unknown) => {
+        if (sqlstateOf(thrown) !== UNKNOWN) throw thrown
+      })
+      this.#settings.set(settingOf(sql), sql)
+    }
   }
 
   /** Runs SQL; `what` names it in an error. */
@@ -84,7 +103,8 @@ export class TargetSession {
         await work()
         await this.run('commit', 'the database')
       } catch (thrown) {
-        // A session that is lost has nothing to take back.
+        // What is taken back takes its settings with it. A session that is lost has nothing to take back.
+        this.#settings.clear()
         await this.client.query('rollback').catch(() => undefined)
         throw thrown
       } finally {
@@ -114,14 +134,12 @@ export class TargetSession {
   }
 
   /** Sends rows to COPY … FROM STDIN, all or none. Their number, as Postgres counted them. */
-  async copy(sql: string, rows: Readable, what: string): Promise<number> {
-    const copying = this.client.query(copyFrom(sql))
+  async copy(sql: string, rows: AsyncIterable<Buffer>, what: string): Promise<number> {
     try {
-      await pipeline(rows, copying)
+      return await this.client.query(new CopyIn(sql)).send(rows)
     } catch (thrown) {
       throw restoreError(what, thrown)
     }
-    return (copying as unknown as { rowCount: number }).rowCount
   }
 
   async end(): Promise<void> {

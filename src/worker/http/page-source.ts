@@ -70,7 +70,7 @@ export class PageSource {
   async #overviewOf({ catalog }: TermState): Promise<Overview> {
     this.#isAsking = true
     try {
-      const overview = await catalog.overview()
+      const overview = await catalog.overviews.read()
       // The page is not the worse for not knowing yesterday.
       await this.#fillHistory(catalog).catch(() => undefined)
       return overview
@@ -82,7 +82,7 @@ export class PageSource {
   async #fillHistory(catalog: Catalog): Promise<void> {
     const { wal } = this.state
     if (wal.filled) return
-    const { from, rows } = await catalog.storedWal(Date.now() - DAY_MS)
+    const { from, rows } = await catalog.overviews.storedWal(Date.now() - DAY_MS)
     // What this process stored it has counted itself.
     wal.fill(
       from,

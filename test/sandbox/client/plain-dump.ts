@@ -3,6 +3,7 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import type { DumpManifest } from '../../../src/box/dump-manifest.js'
 import type { BackedUpServer } from '../backed-up-server.js'
+import { linesOf } from '../by-hand.js'
 import { removeScratch, scratchDir } from '../postgres.js'
 import { plainEnv, run } from '../run.js'
 
@@ -37,20 +38,18 @@ export class DumpCopyDatabase {
     await this.#psql(['-f', await this.#unpack(sections['post-data'])])
   }
 
-  /** The same by the commands of the note in the bucket, word by word; only the files are there already. */
+  /** The same by the commands of the note, word by word; only the files and the database are there already. */
   async loadByNote({ server, system_identifier, dump_id }: DumpManifest): Promise<void> {
     const prefix = `${server}/${system_identifier}/dump/${dump_id}/`
     for (const key of this.backedUp.bucket.keys(prefix)) {
-      const file = join(this.scratch, 'dump', key.slice(prefix.length))
+      const name = key.slice(prefix.length).replace(/^manifest-.*/, 'manifest.json')
+      const file = join(this.scratch, 'dump', name)
       await mkdir(dirname(file), { recursive: true })
       await writeFile(file, this.backedUp.bucket.get(key))
     }
-    const [note] = this.backedUp.bucket.keys(`${server}/RESTORE-`)
-    const lines = this.backedUp.bucket.get(note!).toString().split('\n')
-    const commands = lines
-      .slice(lines.indexOf('## A dump'))
-      .filter((line) => line.startsWith('    ') && !/^ {4}(DUMP=|aws |createdb )/.test(line))
-    const script = `DUMP=${prefix.slice(0, -1)}\n${commands.join('\n')}`
+    const commands = linesOf(server, ['D2'])
+      .replace(/^createdb .*$/m, '')
+      .replaceAll(' -d copy', '')
     const env = {
       PATH: `${this.bin}:${plainEnv.PATH}`,
       PGHOST: '127.0.0.1',
@@ -58,7 +57,7 @@ export class DumpCopyDatabase {
       PGUSER: 'postgres',
       PGDATABASE: this.database,
     }
-    await run('sh', ['-euc', script.replaceAll(' -d copy', '')], { cwd: this.scratch, env })
+    await run('sh', ['-euc', commands], { cwd: this.scratch, env })
   }
 
   /** The only column of the only row of a query. */
