@@ -136,6 +136,22 @@ describe.each(postgresVersions)('the typed catalog on Postgres %i', (version) =>
     })
   })
 
+  test('the page is told what can be restored, and which WAL was stored when', async () => {
+    const overview = await catalog.overviews.read()
+    expect(overview).toMatchObject({
+      postgres_version: expect.stringMatching(new RegExp(`^${version}\\.`)) as string,
+      windows: [{ timeline: 1, to_lsn: '0/300000', base_backups: 1, is_current: true, open: true, is_last: true }],
+      base_backups: [{ raw_bytes: 5_000_000_000, stopped_at: Date.UTC(2026, 0, 1, 0, 1), restorable: true }],
+      base_count: 1,
+      dumps: [],
+    })
+    expect(overview.checks.map(({ name }) => name)).toContain('wal_gap')
+    const since = Date.now() - 3_600_000
+    const { from, rows } = await catalog.overviews.storedWal(since)
+    expect([from, rows.map(({ bytes }) => bytes)]).toEqual([since, [Number(MIB)]])
+    expect(await catalog.overviews.storedWal(Date.now() + 3_600_000)).toMatchObject({ rows: [] })
+  })
+
   test('a system identifier of the year 2040 fits', async () => {
     const system = '9564000000000000000'
     await catalog.recordSegments(system, [segmentRow(4)])

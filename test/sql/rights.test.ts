@@ -51,6 +51,7 @@ const calls: [call: string, who: Person[]][] = [
   [`select backup._knows_timeline(0, 0, '')`, ['worker']],
   [`select backup._covers_wal(0, 0, '0/0', '0/0')`, ['worker']],
   [`select backup._is_synchronous('x')`, ['worker']],
+  [`select * from backup._stored_wal(now(), 1)`, ['worker']],
   [`select backup._previous_mark(0, 0, '0/0', 0)`, ['worker']],
   [`select backup._segment_key(0, 0, '0/0')`, ['worker']],
   [`select backup._record_gap(0, 0, '0/0', '', true)`, ['worker']],
