@@ -46,18 +46,27 @@ create or replace function backup._try_expression(
 as $$
 declare
     problem text := backup._expression_problem(expression);
-    gives_null boolean;
+    -- More takes seconds, for which a DBA waits once.
+    tried constant bigint := 1000000;
+    nulls bigint;
     name text := (select quote_ident(c.relname) from pg_class c where c.oid = relation);
+    about bigint := (select sum(c.reltuples) from pg_class c
+                     where c.oid in (select t.relid from pg_partition_tree(relation) t where t.isleaf
+                                     union all select relation::oid) and c.relkind <> 'p');
 begin
     if problem is not null then
         raise exception using
             errcode = 'PB001', message = format('%L cannot be used: %s', expression, problem),
             hint = 'Write one expression of the columns of its table.';
     end if;
-    -- Where rows are chosen, Postgres allows neither aggregates nor sets. The first rows stand for all.
-    execute format('select exists (select from (select * from %s limit 1000) %s where (((%s)::%s) is null))',
-        relation, name, expression, type_name) into gives_null;
-    return gives_null;
+    -- Where rows are chosen, Postgres allows neither aggregates nor sets. Every row is tried, not only up to the first null.
+    execute format('select count(*) from (select * from %s limit %s) %s where (((%s)::%s) is null)',
+        relation, tried, name, expression, type_name) into nulls;
+    if about > tried then
+        raise notice '% was tried for the first % of about % rows of %: one that it fails for fails the dump',
+            quote_literal(expression), tried, about, relation;
+    end if;
+    return nulls > 0;
 exception
     when syntax_error_or_access_rule_violation or data_exception or integrity_constraint_violation
         or invalid_schema_name or feature_not_supported or program_limit_exceeded or plpgsql_error then
@@ -69,4 +78,4 @@ end
 $$;
 
 comment on function backup._try_expression(regclass, text, text) is
-    'Evaluate an expression for the first rows of a table, as the caller, or PB001.';
+    'Evaluate an expression for the rows of a table, the first million of them, as the caller, or PB001.';

@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { postgresVersions } from '../sandbox/postgres.js'
 import { installedServer } from './installed-server.js'
@@ -61,6 +62,26 @@ describe.each(postgresVersions)('masks on Postgres %i', (version) => {
       expect(again).toMatchObject({ code: 'PB001', message })
     }
     expect(await masks()).toEqual([])
+  })
+
+  test('every row is tried when it is set, those behind a null too; where there are too many it is said', async () => {
+    await catalog.rows(`create table app.many as select nullif(n, 1) as n from generate_series(1, 3000) n;
+      grant select on app.many to olga`)
+    const set = async () => (await catalog.session('olga')).query(`select backup.mask('app.many.n', '1 / (n - 3000)')`)
+    await expect(set()).rejects.toMatchObject({
+      code: 'PB001',
+      message: "'1 / (n - 3000)' cannot be used for app.many: division by zero",
+    })
+    await catalog.rows(
+      `delete from app.many where n = 3000; update pg_class set reltuples = 2e6 where relname = 'many'`,
+    )
+    const session = await catalog.session('olga')
+    const notice = once(session, 'notice')
+    await set()
+    expect((await notice) as Error[]).toMatchObject([
+      { message: expect.stringMatching(/first 1000000 of about 2000000 rows of app.many: one that it fails for/) },
+    ])
+    await catalog.rows('drop table app.many')
   })
 
   test.each([
