@@ -94,13 +94,9 @@ export class Catalog {
     return requeued
   }
 
-  /** Since when WAL waits that is not stored, by the server's clock; null when none does, or nothing is known. */
-  async atRiskSince(): Promise<Date | null> {
-    const Row = z.object({ ms: z.number().nullable() })
-    const { ms } = await this.#pool.one(
-      sql.type(Row)`select (extract(epoch from r.since) * 1000)::float8 as ms from backup._at_risk() r`,
-    )
-    return ms === null ? null : new Date(Math.floor(ms))
+  /** See wal.atRiskSince(). */
+  atRiskSince(): ReturnType<typeof wal.atRiskSince> {
+    return wal.atRiskSince(this.#pool)
   }
 
   /**

@@ -221,3 +221,18 @@ export async function keyOfSegmentBefore(
   `)
   return key
 }
+
+const AtRisk = z.object({ ms: z.number().nullable(), is_first: z.boolean() })
+
+/**
+ * Since when WAL waits that is not stored, by the server's clock; null when none does, or nothing is known. `isFirst`: no WAL
+ * of this cluster was ever stored.
+ */
+export async function atRiskSince(pool: CatalogPool): Promise<{ since: Date | null; isFirst: boolean }> {
+  const { ms, is_first } = await pool.one(sql.type(AtRisk)`
+    select (extract(epoch from r.since) * 1000)::float8 as ms, not exists (
+             select from backup.wal_coverage w join pg_control_system() c using (system_identifier)) as is_first
+    from backup._at_risk() r
+  `)
+  return { since: ms === null ? null : new Date(Math.floor(ms)), isFirst: is_first }
+}

@@ -181,8 +181,9 @@ export class Term {
         'this server was restored: it goes on as another life of the one that was backed up',
       )
     }
-    const waitsSince = await catalog.atRiskSince()
-    if (waitsSince) memory.age.startsWith(waitsSince)
+    const { since, isFirst } = await catalog.atRiskSince()
+    if (since) memory.age.startsWith(since)
+    if (isFirst) options.state.wal.ignoreBefore(Date.now())
     const requeued = await catalog.startWorker(version)
     const term = new Term(options, servers, await catalog.settings(), memory, ending)
     await term.#grants.load()

@@ -23,6 +23,7 @@ export class WalHistory {
   readonly #minutes = new Float64Array(MINUTES).fill(Number.NaN)
   readonly #bytes = new Float64Array(MINUTES)
   readonly #seconds = new Float64Array(MINUTES)
+  #ignoredBeforeMs = Number.NEGATIVE_INFINITY
   #place: { timeline: number; lsn: Lsn } | null = null
 
   /** @param startedAt from when on it is told what happens */
@@ -39,7 +40,8 @@ export class WalHistory {
   }
 
   /** The oldest WAL that is not stored has waited for so long; 0: none waits. The minutes before have then seen it wait, too. */
-  waits(seconds: number, atMs = Date.now()): void {
+  waits(waitedSeconds: number, atMs = Date.now()): void {
+    const seconds = Math.min(waitedSeconds, Math.max(0, (atMs - this.#ignoredBeforeMs) / 1000))
     const since = Math.max(atMs - seconds * 1000, atMs - (MINUTES - 1) * MINUTE_MS)
     for (let end = atMs; ; end = Math.floor(end / MINUTE_MS) * MINUTE_MS - 1) {
       const slot = this.#slot(end)
@@ -48,6 +50,11 @@ export class WalHistory {
       if (!(this.#seconds[slot]! >= waited)) this.#seconds[slot] = waited
       if (Math.floor(end / MINUTE_MS) <= Math.floor(since / MINUTE_MS)) return
     }
+  }
+
+  /** WAL that was there before the first of all workers waited for nobody. */
+  ignoreBefore(atMs: number): void {
+    this.#ignoredBeforeMs = atMs
   }
 
   /** What rows tell of the time before this process, of which all is known since `from`. */

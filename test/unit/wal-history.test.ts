@@ -43,6 +43,17 @@ describe('what happened to WAL in the last day', () => {
     expect(minutes.every(({ bytes }) => bytes === 0)).toBe(true)
   })
 
+  test('what was there before the first worker began was not late', () => {
+    const history = new WalHistory(NOON - DAY)
+    history.ignoreBefore(NOON - MINUTE)
+    history.waits(7200, NOON)
+    expect([2, 1, 0].map((minutes) => minuteBefore(history, minutes)?.seconds)).toEqual([
+      null,
+      expect.closeTo(60, 1),
+      60,
+    ])
+  })
+
   test('of the time before the process what was stored is known as far as rows tell, and the delay is not', () => {
     const history = new WalHistory(NOON - 10 * MINUTE)
     expect(minuteBefore(history, 20)).toMatchObject({ bytes: null, seconds: null })

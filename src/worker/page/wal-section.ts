@@ -13,7 +13,7 @@ const MINUTES_TOGETHER = 5
 export function walSection({ wal, now }: Seen): Html {
   const minutes = wal.minutes(now.getTime())
   const range = { from: minutes[0]!.at, to: minutes.at(-1)!.at + 60_000 }
-  const groups = together(minutes, MINUTES_TOGETHER)
+  const groups = together(minutes, (_, index) => Math.floor(index / MINUTES_TOGETHER))
   const rates = groups.map(({ bytes }) => (bytes === null ? null : bytes / (MINUTES_TOGETHER * 60)))
   const delays = groups.map(({ seconds }) => seconds)
   const rate = (value: number) => `${roundBytes(value)}/s`
@@ -42,36 +42,49 @@ function knownSince(startedAt: number, knownFrom: number, dayAgo: number): strin
     : `${since}; what was stored before, since ${inUtc(knownFrom)}, is by the minute of whole segments. ${before}`
 }
 
-/** Sums of bytes and the longest delay of so many minutes each; null where nothing is known of any of them. */
-function together(minutes: readonly WalMinute[], count: number): WalMinute[] {
-  const groups: WalMinute[] = []
-  for (let index = 0; index < minutes.length; index += count) {
-    const some = minutes.slice(index, index + count)
+/** Sums of bytes and the longest delay of minutes of the same number; null where nothing is known of any of them. */
+function together(minutes: readonly WalMinute[], numberOf: (minute: WalMinute, index: number) => number): WalMinute[] {
+  const byNumber = new Map<number, WalMinute[]>()
+  for (const [index, minute] of minutes.entries()) {
+    const number = numberOf(minute, index)
+    byNumber.set(number, [...(byNumber.get(number) ?? []), minute])
+  }
+  return [...byNumber.values()].map((some) => {
     const bytes = some.flatMap((one) => one.bytes ?? [])
     const seconds = some.flatMap((one) => one.seconds ?? [])
-    groups.push({
+    return {
       at: some[0]!.at,
       bytes: bytes.length === 0 ? null : bytes.reduce((one, other) => one + other, 0),
       seconds: seconds.length === 0 ? null : Math.max(...seconds),
-    })
-  }
-  return groups
+    }
+  })
 }
 
 function byTheHour(minutes: readonly WalMinute[]): Html {
-  const rows = together(minutes, 60)
+  const rows = together(minutes, ({ at }) => Math.floor(at / 3_600_000))
     .reverse()
     .map(({ at, bytes, seconds }) => [
-      `${inUtc(at).slice(0, 16)} – ${clock(at + 3_600_000).slice(0, 5)}`,
+      inUtc(at).slice(0, 16),
       bytes === null ? NOTHING : roundBytes(bytes),
       seconds === null ? NOTHING : brief(seconds),
     ])
-  return figures('WAL by the hour', ['Hour, UTC', '#Stored', '#Longest delay'], rows)
+  return figures('WAL by the hour', ['From, UTC', '#Stored', '#Longest delay'], rows)
 }
 
 export const walStyle = `
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 22rem), 1fr)); gap: 1rem 2rem; }
 .charts figure { margin: 0; min-width: 0; }
+#wal-table .figures { max-width: 32rem; }
+#wal-table .figures tr > * { padding: .25rem .6rem .25rem 0; }
+@media (max-width: 60rem) {
+  #wal-table .figures { display: table; }
+  #wal-table .figures thead { display: table-header-group; position: static; clip-path: none; }
+  #wal-table .figures tbody { display: table-row-group; }
+  #wal-table .figures tr { display: table-row; border: 0; }
+  #wal-table .figures tr > * { display: table-cell; border-top: 1px solid var(--line); }
+  #wal-table .figures td::before { content: none; }
+  #wal-table .figures .number { text-align: right; }
+}
 .charts figcaption { font-weight: 600; font-size: .92rem; margin-bottom: .5rem; }
 .charts figcaption .quiet { display: block; font-weight: 400; }
 .plot { position: relative; padding-right: 4.6rem; }
