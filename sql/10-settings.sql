@@ -8,6 +8,8 @@ as $$
     values
         ('server', null, 'name', 'Name of this server: the first folder of all its keys. Taken from the first grant.'),
         ('slot', 'postbox', 'name', 'Replication slot that keeps WAL until it is stored.'),
+        ('stream_wal', 'on', 'on or off',
+            'Whether WAL is stored. Off where only dumps are wanted, as where there is no right to replicate.'),
         ('compression_level', '1', 'zstd level', 'How hard to compress, 1 to 19.'),
         ('part_bytes', '16777216', 'bytes', 'Size of a stored part, 1MB to 1GB.'),
         ('upload_connections', '4', 'connections', 'How many parts are posted at once, 1 to 32.'),
@@ -230,6 +232,7 @@ begin
         when 'wal_keep_limit' then case when value ~ '^\s*0+\s*$' then '0'
             else backup._check_number(setting, value, 1048576, 1000000000000000, true) end
         when 'base_after_gap' then backup._check_switch(setting, value)
+        when 'stream_wal' then backup._check_switch(setting, value)
         when 'dump_jobs' then backup._check_number(setting, value, 0, 64, false)
         when 'dump_split_bytes' then backup._check_number(setting, value, 1048576, 1000000000000000, true)
         when 'dump_max_duration' then backup._check_interval(setting, value)

@@ -4,7 +4,7 @@ create or replace function backup._check_base(
 )
     returns void
     language plpgsql
-    immutable
+    stable
     set search_path = pg_catalog, pg_temp
 as $$
 begin
@@ -20,6 +20,12 @@ begin
             errcode = 'PB001',
             message = 'the label is too long or holds control characters',
             hint = 'Use one line of at most 200 characters.';
+    end if;
+    if backup._setting_value('stream_wal') = 'off' then
+        raise exception using
+            errcode = 'PB001',
+            message = 'a base backup needs WAL, and the setting stream_wal is off',
+            hint = 'Take a dump, select backup.start_dump(), or set it on where the worker may replicate.';
     end if;
 end
 $$;

@@ -117,12 +117,24 @@ declare
     failed record;
 begin
     name := 'base_age';
+    if backup._setting_value('stream_wal') = 'off' then
+        -- Dumps are all there is: of each database that has any, the newest must be young enough.
+        last_base := (
+            select min(d.newest) from (
+                select max(b.snapshot_at) as newest from backup._dump b where b.whole and not b.masked group by b.database_name
+            ) d);
+    end if;
     state := case
         when last_base > now() - max_age then 'ok'
         when last_base > now() - 2 * max_age then 'warn'
         else 'crit' end;
-    message := coalesce('the newest base backup ended at ' || last_base, 'there is no base backup');
-    hint := case when state <> 'ok' then 'Start one: select backup.start_base().' end;
+    if backup._setting_value('stream_wal') = 'off' then
+        message := coalesce('the newest whole dump shows the database as of ' || last_base, 'there is no whole dump');
+        hint := case when state <> 'ok' then 'Start one: select backup.start_dump().' end;
+    else
+        message := coalesce('the newest base backup ended at ' || last_base, 'there is no base backup');
+        hint := case when state <> 'ok' then 'Start one: select backup.start_base().' end;
+    end if;
     return next;
 
     name := 'last_job';

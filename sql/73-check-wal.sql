@@ -64,6 +64,40 @@ $$;
 
 comment on function backup._check_wal_delay() is 'Checks: WAL is stored soon enough, and without a gap.';
 
+create or replace function backup._check_dumps_alone()
+    returns table (name text, state text, message text, hint text)
+    language plpgsql
+    stable
+    security definer
+    rows 5
+    set search_path = pg_catalog, pg_temp
+as $$
+declare
+    slot text := backup._setting_value('slot');
+    kept_bytes numeric := (select p.kept_bytes from backup._wal_position() p where p.slot_exists);
+begin
+    state := 'ok';
+    message := 'WAL is not stored: the setting stream_wal is off';
+    foreach name in array array['wal_delay', 'wal_gap', 'wal_backlog', 'slot_limit'] loop
+        return next;
+    end loop;
+    name := 'slot';
+    if current_setting('synchronous_standby_names') ~ '\mpostbox\M' then
+        state := 'crit';
+        message := 'stream_wal is off, and synchronous_standby_names has each COMMIT wait for postbox';
+        hint := 'Take postbox out of synchronous_standby_names, or set stream_wal on.';
+    elsif kept_bytes is not null then
+        state := 'warn';
+        message := format('stream_wal is off, and the replication slot %s keeps %s of WAL for nobody',
+            slot, pg_size_pretty(kept_bytes));
+        hint := format('Drop it: select pg_drop_replication_slot(%L). Switched on again, WAL then begins with a gap.', slot);
+    end if;
+    return next;
+end
+$$;
+
+comment on function backup._check_dumps_alone() is 'Checks of WAL where it is not wanted: all is well, but for a slot that keeps it.';
+
 create or replace function backup._check_slot()
     returns table (name text, state text, message text, hint text)
     language plpgsql

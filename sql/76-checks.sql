@@ -6,8 +6,13 @@ from (
     select f.name, f.state, f.message, f.hint from backup._check_grants() f
     union all
     select f.name, f.state, f.message, f.hint from backup._check_wal_delay() f
+    where backup._setting_value('stream_wal') = 'on'
     union all
     select f.name, f.state, f.message, f.hint from backup._check_wal_backlog() f
+    where backup._setting_value('stream_wal') = 'on'
+    union all
+    select f.name, f.state, f.message, f.hint from backup._check_dumps_alone() f
+    where backup._setting_value('stream_wal') = 'off'
     union all
     select f.name, f.state, f.message, f.hint from backup._check_backups() f
     union all
@@ -16,6 +21,7 @@ from (
     select f.name, f.state, f.message, f.hint from backup._check_drills() f
     union all
     select f.name, f.state, f.message, f.hint from backup._check_slot() f
+    where backup._setting_value('stream_wal') = 'on'
     union all
     select f.name, f.state, f.message, f.hint from backup._check_machine() f
 ) c

@@ -22,7 +22,8 @@ grant execute on function
     backup._rows_slot(text), backup._wal_position(), backup._at_risk(),
     backup.lsn_range(pg_lsn, pg_lsn), backup.lsn_multirange(backup.lsn_range),
     backup._check_worker(), backup._check_grants(), backup._check_backups(), backup._check_drills(),
-    backup._check_wal_delay(), backup._check_slot(), backup._check_wal_backlog(), backup._check_schedules(),
+    backup._check_wal_delay(), backup._check_slot(), backup._check_dumps_alone(), backup._check_wal_backlog(),
+    backup._check_schedules(),
     backup._check_machine()
 to backup_operator, backup_monitor, backup_worker;
 

@@ -48,6 +48,7 @@ export type Slot = z.infer<typeof Slot>
 const Installed = z.object({
   server: z.string().nullable(),
   slot: z.string(),
+  stream_wal: z.enum(['on', 'off']),
   grant_warn_seconds: z.number(),
   worker_runs: z.boolean(),
 })
@@ -129,6 +130,7 @@ export class ExaminedServer {
       Installed,
       `select max(s.value) filter (where s.setting = 'server') as server,
               max(s.value) filter (where s.setting = 'slot') as slot,
+              max(s.value) filter (where s.setting = 'stream_wal') as stream_wal,
               extract(epoch from max(s.value) filter (where s.setting = 'grant_warn_before')::interval)::float8
                 as grant_warn_seconds,
               backup._worker_alive() as worker_runs

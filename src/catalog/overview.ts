@@ -19,6 +19,8 @@ const Now = z.object({
   seconds_at_risk: z.number().nullable(),
   grant_expires_at: Moment,
   last_drill_at: Moment,
+  /** WAL is not stored, by the setting stream_wal */
+  dumps_alone: z.boolean(),
 })
 type Now = z.infer<typeof Now>
 
@@ -49,7 +51,8 @@ export class Overviews {
            s.worker_version, (extract(epoch from s.worker_started_at) * 1000)::float8 as worker_started_at,
            s.durable_lsn::text, s.bytes_at_risk::float8, s.seconds_at_risk::float8,
            (extract(epoch from s.grant_expires_at) * 1000)::float8 as grant_expires_at,
-           (extract(epoch from s.last_drill_at) * 1000)::float8 as last_drill_at
+           (extract(epoch from s.last_drill_at) * 1000)::float8 as last_drill_at,
+           (select t.value from backup.settings t where t.setting = 'stream_wal') = 'off' as dumps_alone
     from backup.status s
   `)
     return { ...now, ...(await readRecovery(this.#pool)), ...(await readUpkeep(this.#pool)) }

@@ -7,6 +7,7 @@ export const Settings = z.object({
   /** null until the first grant names it */
   server: z.string().nullable(),
   slot: z.string(),
+  stream_wal: z.enum(['on', 'off']),
   compression_level: z.coerce.number().int(),
   part_bytes: z.coerce.number().int(),
   upload_connections: z.coerce.number().int(),

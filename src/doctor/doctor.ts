@@ -38,7 +38,8 @@ interface Known {
 export async function* examine(config: WorkerConfig, access: BoxAccess): AsyncGenerator<Check> {
   const known: Known = { facts: null, installed: null, grant: undefined }
   yield* ended('database', databaseChecks(config, known))
-  for (const url of config.sourceUrls) yield* ended('source', sourceChecks(url, known))
+  const sources = known.installed?.stream_wal === 'off' ? [] : config.sourceUrls
+  for (const url of sources) yield* ended('source', sourceChecks(url, known))
   yield* boxChecks(config, known, access)
 }
 
@@ -65,9 +66,12 @@ async function* databaseChecks({ databaseUrls, sourceUrls }: WorkerConfig, known
   yield encryptionCheck(facts, server.address)
   yield clockCheck('database_clock', "the database's", aheadMs)
   yield await schemaCheck(server)
-  yield* roleChecks(facts)
-  yield await installedCheck(server, known)
-  if (sourceUrls.length === 0) yield* readingChecks(server, url, facts, known)
+  const installed = await installedCheck(server, known)
+  const dumpsAlone = known.installed?.stream_wal === 'off'
+  yield* roleChecks(facts, dumpsAlone)
+  yield installed
+  if (dumpsAlone) yield ok('replication', 'not needed: the setting stream_wal is off')
+  else if (sourceUrls.length === 0) yield* readingChecks(server, url, facts, known)
   yield await looking(
     'pg_dump',
     async () => {

@@ -19,7 +19,7 @@ export function versionCheck({ version, version_num }: Facts): Check {
 }
 
 /** Whether the role may do what the worker does. */
-export function* roleChecks(facts: Facts): Generator<Check> {
+export function* roleChecks(facts: Facts, dumpsAlone: boolean): Generator<Check> {
   const { role_name: role, is_worker, is_superuser, may_replicate, may_read_all } = facts
   if (is_superuser) {
     const hint = 'Make a login of its own: postbox install --worker-role postbox.'
@@ -28,8 +28,10 @@ export function* roleChecks(facts: Facts): Generator<Check> {
   else
     yield fail('role', `${role} is no member of backup_worker`, 'Run: GRANT backup_worker TO the role of the worker.')
   if (may_replicate) yield ok('replication_right', `${role} may replicate`)
+  else if (dumpsAlone) yield ok('replication_right', `${role} has no REPLICATION, and needs none for dumps`)
   else {
-    const hint = 'Run: ALTER ROLE … REPLICATION. Without it only dumps can be taken.'
+    const hint =
+      "Run: ALTER ROLE … REPLICATION. Where only dumps are wanted: select backup.configure('stream_wal', 'off')."
     yield fail('replication_right', `${role} has no REPLICATION`, hint)
   }
   if (may_read_all) yield ok('dump_right', `${role} may read all tables`)

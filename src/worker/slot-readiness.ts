@@ -10,6 +10,12 @@ export class SlotReadiness {
     this.#try.resolve(undefined)
   }
 
+  /** The slot is no longer read from: whoever waits is told why. */
+  forget(why: PostboxError): void {
+    this.#ready = false
+    this.failed(why)
+  }
+
   /** Whoever waits is told why; whoever asks from now on waits for the next try. */
   failed(error: PostboxError): void {
     if (this.#ready) return

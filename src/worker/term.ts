@@ -226,6 +226,7 @@ export class Term {
 
   async #readSettings(): Promise<void> {
     this.#settings = await this.servers.catalog.settings()
+    this.#wal.lookAtSettings()
     this.#launcher.tell({ kind: 'rate', bytesPerSecond: this.#settings.upload_rate_limit })
   }
 

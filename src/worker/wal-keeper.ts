@@ -2,7 +2,7 @@ import type { Logger } from 'pino'
 import type { Box } from '../box/box.js'
 import type { Catalog } from '../catalog/catalog.js'
 import type { Settings } from '../catalog/settings.js'
-import { asPostboxError, type PostboxError } from '../errors.js'
+import { asPostboxError, PostboxError } from '../errors.js'
 import { dropSlot } from '../source/replication-slot.js'
 import type { WalAge } from '../source/wal-age.js'
 import type { Waiting } from '../source/wal-stream.js'
@@ -23,6 +23,7 @@ import { WalSession } from './wal-session.js'
 
 /** How often the server must say that the slot's WAL is gone before the slot is given up. */
 const WAL_GONE_TRIES = 5
+const REST_MS = 60_000
 
 export interface WalKeeperOptions {
   source: Source
@@ -81,6 +82,8 @@ export class WalKeeper {
   readonly #slot = new SlotReadiness()
   readonly #retry = new Wakeup()
   #boxTrouble = false
+  /** ended when WAL is not wanted any more; null while it is not */
+  #session: AbortController | null = null
   /** whether the base backup after a gap may have failed for want of the box */
   #baseMayWait = true
 
@@ -139,6 +142,11 @@ export class WalKeeper {
     const keepLimit = new KeepLimit(source, settings)
     let walGone = 0
     while (!signal.aborted) {
+      if (!this.#isWanted) {
+        await this.#restUnwanted(signal)
+        continue
+      }
+      const session = (this.#session = new AbortController())
       try {
         const onProgress = () => {
           backoff.reset()
@@ -149,11 +157,12 @@ export class WalKeeper {
         const opened = await source.open('postbox')
         this.streamed.begin()
         this.rowsSlot.forget()
-        await new WalSession(this, opened, onProgress).run(signal)
+        await new WalSession(this, opened, onProgress).run(AbortSignal.any([signal, session.signal]))
       } catch (thrown) {
         this.streamed.end()
         this.streaming = false
         if (signal.aborted) break
+        if (session.signal.aborted) continue
         this.noteWaiting(this.waiting, false)
         const error = asPostboxError(thrown)
         log.error({ err: error, code: error.code, hint: error.hint }, 'WAL waits in the slot')
@@ -171,6 +180,29 @@ export class WalKeeper {
     await this.recorder.recordHeld().catch(() => undefined)
     if (this.recorder.heldFrom === null) await this.rowsSlot.follow(false)
     await this.threads.close()
+  }
+
+  /** The settings may have changed: WAL that is not wanted any more is not read any further. */
+  lookAtSettings(): void {
+    if (!this.#isWanted) this.#session?.abort(notWanted())
+    else if (this.#session === null) this.#retry.wake()
+  }
+
+  get #isWanted(): boolean {
+    return this.options.settings().stream_wal === 'on'
+  }
+
+  /** Says once that WAL is not stored, and rests until it is to be again. */
+  async #restUnwanted(signal: AbortSignal): Promise<void> {
+    const { catalog, log } = this.options
+    this.#session = null
+    this.#boxTrouble = false
+    log.info('WAL is not stored: the setting stream_wal is off')
+    await catalog.reportProblem('wal', null).catch(() => undefined)
+    while (!signal.aborted && !this.#isWanted) {
+      this.#slot.forget(notWanted())
+      await this.#retry.wait(REST_MS, signal)
+    }
   }
 
   async #reportFailure(error: PostboxError): Promise<void> {
@@ -221,3 +253,10 @@ export class WalKeeper {
     }
   }
 }
+
+const notWanted = (): PostboxError =>
+  new PostboxError(
+    'config_invalid',
+    'WAL is not stored: the setting stream_wal is off',
+    "Set it on where the worker may replicate: select backup.configure('stream_wal', 'on').",
+  )

@@ -145,6 +145,15 @@ describe('postbox doctor', () => {
     expect(checks[name]!.hint).toMatch(hint)
   })
 
+  test('asks for no REPLICATION where WAL is not wanted', async () => {
+    await backedUp.postgres.query(`select backup.configure('stream_wal', 'off')`)
+    const mute = { POSTBOX_DATABASE_URL: backedUp.postgres.url({ user: 'mute' }) }
+    const checks = await examine({ ...backedUp.databaseEnv(), ...mute })
+    await backedUp.postgres.query(`select backup.configure('stream_wal', null)`)
+    expect(failures(checks)).toEqual([])
+    expect(checks['replication']!.seen).toContain('stream_wal is off')
+  })
+
   test('sees a schema of another version', async () => {
     await backedUp.postgres.query('alter function backup.can_restore_to(timestamptz) rename to can_be_restored_to')
     const checks = await examine(backedUp.databaseEnv())

@@ -52,11 +52,13 @@ describe.skipIf(bin === null).each([15, 18] as const)('a dump of Postgres %i', (
     const { postgres } = backedUp
     // As in a managed service: no replication, no superuser.
     await postgres.query('alter role postbox_worker noreplication bypassrls')
+    await postgres.query(`select backup.configure('stream_wal', 'off'), backup.configure('base_max_age', '1 day')`)
     await postgres.query('grant pg_read_all_data to postbox_worker')
     await postgres.query(SCHEMA)
     await postgres.query('grant select on large object 4711 to postbox_worker')
     await postgres.query("select backup.configure('dump_split_bytes', '1MB')")
-    await backedUp.worker.kill9()
+    await backedUp.worker.stop()
+    await postgres.query('select pg_drop_replication_slot(slot_name) from pg_replication_slots')
     backedUp.startWorker({ PATH: `${bin!}:/usr/bin:/bin` })
   })
   afterAll(async () => {
@@ -95,6 +97,41 @@ describe.skipIf(bin === null).each([15, 18] as const)('a dump of Postgres %i', (
       table_rows: String(manifest.tables.reduce((sum, { rows }) => sum + rows, 0)),
       snapshot_lsn: manifest.snapshot_lsn,
     })
+  })
+
+  test('of a server whose WAL is not wanted is all that the checks ask for, and the worker finds nothing wrong', async () => {
+    const states = () => backedUp.postgres.query<{ name: string }>("select * from backup.checks where state <> 'ok'")
+    await until('all is well', async () => (await states()).length === 0)
+    expect(await backedUp.postgres.query("select state, message from backup.checks where name = 'wal_delay'")).toEqual([
+      { state: 'ok', message: 'WAL is not stored: the setting stream_wal is off' },
+    ])
+    expect(backedUp.worker.log).not.toMatch(/"level":"(warn|error)"(?!.*subscriptions)/)
+    await expect(backedUp.postgres.query('select backup.start_base()')).rejects.toMatchObject({
+      code: 'PB001',
+      message: 'a base backup needs WAL, and the setting stream_wal is off',
+    })
+  })
+
+  test('is not all any more once WAL is wanted, and again when it is not', async () => {
+    const { postgres } = backedUp
+    const wal = (on: string) => postgres.query(`select backup.configure('stream_wal', $1)`, [on])
+    const slot = async () => (await postgres.query<{ active: boolean }>('select active from pg_replication_slots'))[0]
+    await postgres.query('alter role postbox_worker replication')
+    await wal('on')
+    await until('WAL is streamed', async () => (await slot())?.active === true)
+    await postgres.query('select backup.start_base()')
+    await until('the backup is done', async () => (await postgres.query('select from backup.base_backups')).length > 0)
+    await wal('off')
+    await until('it is not', async () => (await slot())?.active === false)
+    const check = async () => (await postgres.query("select state, hint from backup.checks where name = 'slot'"))[0]
+    expect(await check()).toMatchObject({ state: 'warn', hint: expect.stringContaining('pg_drop_replication_slot') })
+    await postgres.query(`select pg_drop_replication_slot('postbox')`)
+    expect(await check()).toMatchObject({ state: 'ok' })
+    await postgres.query(`alter system set synchronous_standby_names = 'postbox'`)
+    await postgres.query('select pg_reload_conf()')
+    await until('COMMITs would wait', async () => (await check())?.state === 'crit')
+    await postgres.query('alter system reset synchronous_standby_names')
+    await postgres.query('select pg_reload_conf()')
   })
 
   test('that is canceled lets go of its snapshot and commits nothing', async () => {

@@ -70,6 +70,7 @@ describe.each(postgresVersions)('the typed catalog on Postgres %i', (version) =>
       drill_max_age: 31 * 86_400,
       wal_interval: 1,
       wal_keep_limit: 0,
+      stream_wal: 'on',
       base_after_gap: 'on',
       wal_max_delay: 300,
       grant_warn_before: 3 * 3600,

@@ -214,6 +214,28 @@ describe.each(postgresVersions)('backup.checks on Postgres %i', (version) => {
     await catalog.rows(`select backup.configure('wal_keep_limit', null)`)
   })
 
+  test('where WAL is not wanted nothing is asked of it, and the newest whole dump of each database must be young', async () => {
+    await catalog.rows(`select backup.configure('stream_wal', 'off')`)
+    for (const name of ['wal_delay', 'wal_gap', 'wal_backlog', 'slot', 'slot_limit']) {
+      expect(await check(name)).toMatchObject({ state: 'ok', message: expect.stringContaining('stream_wal') as string })
+    }
+    expect(await check('base_age')).toMatchObject({ state: 'crit', message: 'there is no whole dump' })
+    const dump = (id: number, database: string, age: string, whole: boolean) =>
+      catalog.rows(
+        `with job as (insert into backup._job (kind, target) values ('dump', '{}') returning job_id)
+         insert into backup._dump select $1::text, job_id, null, 2, $2, '0/1', now() - $3::interval, now(), $4, false, 0, 0, 0, 0, $1::text, 180000
+         from job`,
+        [id, database, age, whole],
+      )
+    await dump(1, 'shop', '1 hour', true)
+    expect(await check('base_age')).toMatchObject({ state: 'ok' })
+    await dump(2, 'blog', '10 days', true)
+    await dump(3, 'blog', '1 hour', false)
+    expect(await check('base_age')).toMatchObject({ state: 'warn', hint: 'Start one: select backup.start_dump().' })
+    await catalog.rows(`delete from backup._dump; delete from backup._job where kind = 'dump'`)
+    await catalog.rows(`select backup.configure('stream_wal', null)`)
+  })
+
   test('wal_gap: critical until a base backup was taken after the gap', async () => {
     await record(catalog, 2, [{ number: 1 }, { number: 2 }])
     await finish(catalog, 2, 'before-gap', { from: 1, to: 2 })

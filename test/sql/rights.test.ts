@@ -119,7 +119,7 @@ describe.each(postgresVersions)('rights on Postgres %i', (version) => {
     )
     const listed = calls.map(([call]) => /backup\.(\w+)/.exec(call)![1]!)
     const forViews =
-      /^(_setting_list|_setting_value|_worker_(lock_key|session|alive|report)|_grant_in_use|_segment_name|_rows_slot|_wal_position|_at_risk|lsn_range|lsn_multirange|_check_(worker|grants|backups|drills|wal_delay|wal_backlog|slot|schedules|machine))$/
+      /^(_setting_list|_setting_value|_worker_(lock_key|session|alive|report)|_grant_in_use|_segment_name|_rows_slot|_wal_position|_at_risk|lsn_range|lsn_multirange|_check_(worker|grants|backups|drills|wal_delay|wal_backlog|slot|dumps_alone|schedules|machine))$/
     for (const { proname } of rows)
       expect(listed.includes(proname) || forViews.test(proname) ? 'known' : proname).toBe('known')
   })

@@ -352,8 +352,9 @@ function _at_risk() returns TABLE(durable_lsn pg_lsn, bytes_at_risk bigint, seco
 function _begin_rebuild(system_identifier bigint) returns void
 function _canceled_error(job_id bigint) returns jsonb immutable
 function _check_backups() returns TABLE(name text, state text, message text, hint text) security definer stable
-function _check_base(label text, checkpoint text) returns void immutable
+function _check_base(label text, checkpoint text) returns void stable
 function _check_drills() returns TABLE(name text, state text, message text, hint text) security definer stable
+function _check_dumps_alone() returns TABLE(name text, state text, message text, hint text) security definer stable
 function _check_error(error jsonb) returns jsonb immutable
 function _check_grant(content jsonb, wanted_server text) returns void stable
 function _check_grant_shape(content jsonb) returns void stable
@@ -485,6 +486,7 @@ procedure wait(IN job_id bigint, IN timeout interval DEFAULT NULL::interval) sec
 grant execute on backup._at_risk() to backup_monitor, backup_operator, backup_worker
 grant execute on backup._check_backups() to backup_monitor, backup_operator, backup_worker
 grant execute on backup._check_drills() to backup_monitor, backup_operator, backup_worker
+grant execute on backup._check_dumps_alone() to backup_monitor, backup_operator, backup_worker
 grant execute on backup._check_grants() to backup_monitor, backup_operator, backup_worker
 grant execute on backup._check_machine() to backup_monitor, backup_operator, backup_worker
 grant execute on backup._check_schedules() to backup_monitor, backup_operator, backup_worker

@@ -33,6 +33,7 @@ const well: Overview = {
   seconds_at_risk: 2.5,
   grant_expires_at: NOON + HOUR,
   last_drill_at: null,
+  dumps_alone: false,
   windows: [window],
   gaps: [],
   base_backups: [],
@@ -72,11 +73,28 @@ const job = {
   started_at: NOON,
 }
 
+const dump = {
+  ...job,
+  dump_id: 'd',
+  database_name: 'shop',
+  finished_at: NOON,
+  tables: 1,
+  raw_bytes: 1,
+  stored_bytes: 1,
+}
+const dumps = [
+  { ...dump, snapshot_at: NOON - HOUR, whole: false, masked: false },
+  { ...dump, snapshot_at: NOON - 2 * HOUR, whole: false, masked: true },
+  { ...dump, snapshot_at: NOON - 3 * HOUR, whole: true, masked: false },
+]
+
 describe('until when all is safe', () => {
   test.each([
     ['what waits is not', seen({}), NOON - 2500, false, 'ok'],
     ['nothing waits', seen({ bytes_at_risk: 0, seconds_at_risk: 0 }), NOON, false, 'ok'],
     ['there is no window', seen({ windows: [] }), null, false, 'crit'],
+    ['there is no dump where WAL is not wanted', seen({ dumps_alone: true }), null, false, 'crit'],
+    ['the newest whole dump is all there is', seen({ dumps_alone: true, dumps }), NOON - 3 * HOUR, false, 'ok'],
     ['the first base backup runs', seen({ windows: [], jobs: [job] }), null, false, 'warn'],
     [
       'the windows are of a cluster before this',

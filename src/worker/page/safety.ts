@@ -40,6 +40,7 @@ export function safety(seen: Seen): Safety {
 
 function withCatalog(overview: Overview, durable: Lsn | null): Safety {
   const { now_at, seconds_at_risk: waits, durable_lsn, jobs } = overview
+  if (overview.dumps_alone) return byDumps(overview)
   const window = newestWindow(overview)
   if (!window) {
     const isComing = jobs.some(({ kind }) => kind === 'base')
@@ -72,6 +73,17 @@ function withCatalog(overview: Overview, durable: Lsn | null): Safety {
   }
   const why = 'Whatever was committed until then can be restored, to any moment of the window.'
   return { ...state, until: Math.max(now_at - waits * 1000, window.from_at), atLeast: false, why }
+}
+
+/** Where WAL is not stored: as of the newest dump, and nothing between two. */
+function byDumps(overview: Overview): Safety {
+  const newest = overview.dumps.filter(({ whole, masked }) => whole && !masked).map((one) => one.snapshot_at)
+  if (newest.length === 0) {
+    const why = 'WAL is not stored (stream_wal is off), and there is no whole dump: SELECT backup.start_dump().'
+    return { level: 'crit', words: 'Nothing can be restored yet', until: null, atLeast: false, why }
+  }
+  const why = 'As of the newest whole dump, of its database alone. WAL is not stored: the setting stream_wal is off.'
+  return { ...stateOfChecks(overview), until: Math.max(...newest), atLeast: false, why }
 }
 
 function stateOfChecks({ checks }: Overview): Pick<Safety, 'level' | 'words'> {
