@@ -3,6 +3,7 @@ import { checkServerName } from '../box/server-name.js'
 import { PostboxError } from '../errors.js'
 import type { Archive } from '../keyholder/archive.js'
 import type { ListedDump } from '../keyholder/dumps/list-dumps.js'
+import { listHomeByEnds } from '../keyholder/fleet/list-by-ends.js'
 import { inOrder } from '../keyholder/in-order.js'
 import { listHome, type ListedBackup, type ListedHome } from '../keyholder/list-server.js'
 import type { ListedTimeline } from '../keyholder/list-timelines.js'
@@ -16,13 +17,17 @@ const help = `
 Example:
   $ postbox list --server db1
 
-It reads the bucket alone, and every name of WAL in it: for hundreds of servers at a glance there is "postbox status". A
-backup can be restored to any moment of its window, a dump as it is. Times are UTC.`
+It reads the bucket alone. A backup can be restored to any moment of its window, a dump as it is. Times are UTC.
+
+With --server every name of WAL is read. Without, WAL is looked at by its ends, so that the requests do not grow with it: a
+window then ends when its last WAL was stored, marked with ~, and a gap between is seen only if "postbox verify --store" has
+found it. --exact reads every name of every server. What is late or missing in a fleet: "postbox status".`
 
 const SERVERS_AT_ONCE = 4
 
 interface Options {
   server?: string
+  exact?: true
   json?: true
 }
 
@@ -30,11 +35,12 @@ interface Options {
 export function listCommand(): Command {
   return new Command('list')
     .option('--server <name>', 'one server (default: all that are in the bucket)')
+    .option('--exact', 'read every name of WAL, also where no server is named')
     .option('--json', 'print JSON')
     .addHelpText('after', help)
-    .action(async ({ server, json }: Options) => {
+    .action(async ({ server, exact, json }: Options) => {
       const { homes, probe } = await withArchive(async (archive) => ({
-        homes: await listAll(archive, server ?? null),
+        homes: await listAll(archive, server ?? null, exact ?? server !== undefined),
         probe: await lastProbe(archive),
       }))
       process.stdout.write(
@@ -43,12 +49,13 @@ export function listCommand(): Command {
     })
 }
 
-async function listAll(archive: Archive, asked: string | null): Promise<ListedHome[]> {
+async function listAll(archive: Archive, asked: string | null, exact: boolean): Promise<ListedHome[]> {
+  const list = exact ? listHome : listHomeByEnds
   const homes: ListedHome[] = []
   const listServer = async (server: string): Promise<ListedHome[]> => {
     const found: ListedHome[] = []
     for (const systemIdentifier of await systemIdentifiers(archive, server)) {
-      found.push(await listHome(archive, { server, systemIdentifier }))
+      found.push(await list(archive, { server, systemIdentifier }))
     }
     return found
   }
@@ -77,7 +84,14 @@ function describeAll(homes: readonly ListedHome[]): string {
 
 function describe(home: ListedHome): string {
   const lines = [`server ${home.server}, system identifier ${home.system_identifier}`]
-  lines.push(...(home.backups.length === 0 ? ['  no backups'] : table(HEADINGS, home.backups.map(row))))
+  lines.push(
+    ...(home.backups.length === 0
+      ? ['  no backups']
+      : table(
+          HEADINGS,
+          home.backups.map((one) => row(one, home.exact)),
+        )),
+  )
   if (home.dumps.length > 0) lines.push(...table(DUMP_HEADINGS, home.dumps.map(dumpRow)))
   for (const { timeline, from_lsn, to_lsn } of home.wal_gaps) {
     lines.push(`  gap: WAL of timeline ${timeline} is missing from ${from_lsn} to ${to_lsn}`)
@@ -93,6 +107,9 @@ function describe(home: ListedHome): string {
   for (const backup of home.backups) for (const one of backup.problems) lines.push(`  ${backup.backup_id}: ${one}`)
   for (const dump of home.dumps) for (const one of dump.problems) lines.push(`  ${dump.dump_id}: ${one}`)
   for (const one of home.problems) lines.push(`  ${one}`)
+  if (home.wal_seen === 'ends' && home.backups.length > 0) {
+    lines.push(`  gaps in its WAL were not looked for: postbox list --server ${home.server}`)
+  }
   return lines.join('\n') + '\n'
 }
 
@@ -102,7 +119,7 @@ function describeTimeline({ timeline, parent, switch_lsn, from_lsn, to_lsn }: Li
   return `  timeline ${timeline} (0x${timeline.toString(16).toUpperCase()}):${origin} ${stored}`
 }
 
-function row(backup: ListedBackup): string[] {
+function row(backup: ListedBackup, exact: boolean): string[] {
   return [
     backup.backup_id,
     backup.label ?? '',
@@ -113,7 +130,7 @@ function row(backup: ListedBackup): string[] {
     backup.start_lsn ?? '',
     backup.stop_lsn ?? '',
     backup.window?.from_at.replace(/\.\d+Z$/, 'Z') ?? '',
-    backup.window?.to_at ?? '',
+    backup.window ? `${exact ? '' : '~'}${backup.window.to_at}` : '',
   ]
 }
 

@@ -48,7 +48,14 @@ export interface ListedHome {
   backups: ListedBackup[]
   /** logical dumps, newest first */
   dumps: ListedDump[]
-  /** WAL that is missing between what is stored, from the oldest backup on */
+  /**
+   * how WAL was looked at: `listed`, every name of it; `verified`, by its ends, and for gaps by an earlier "postbox verify
+   * --store"; `ends`: by its ends alone, so that gaps between are not known
+   */
+  wal_seen: 'listed' | 'verified' | 'ends'
+  /** whether windows end with their last commit, which was read; else when their last WAL was stored, which is later */
+  exact: boolean
+  /** WAL that is missing between what is stored, from the oldest backup on, as far as that was seen */
   wal_gaps: { timeline: number; from_lsn: string; to_lsn: string }[]
   timelines: ListedTimeline[]
   /** where two servers wrote the same WAL with other bytes */
@@ -58,14 +65,8 @@ export interface ListedHome {
 
 /** Everything about one life of a server that the bucket tells. */
 export async function listHome(archive: Archive, home: Home): Promise<ListedHome> {
-  const found: (Summary | BrokenBackup)[] = []
-  for await (const backup of backups(archive, home)) {
-    found.push(backup.state === 'committed' ? summarise(backup) : backup)
-  }
   const pruned = await prunedManifests(archive, home)
-  addBrokenChain(found, pruned)
-  const committed = found.filter((one) => one.state === 'committed')
-  const segmentBytes = committed[0]?.segmentBytes ?? 16 * 1024 * 1024
+  const { found, committed, segmentBytes } = await summariseAll(archive, home, pruned)
   const wal = new WalMap(archive, home, segmentBytes)
   const problems: string[] = []
   // First, because it lists all WAL: every question after it is answered from that.
@@ -78,11 +79,23 @@ export async function listHome(archive: Archive, home: Home): Promise<ListedHome
   problems.push(...wal.tailProblems)
   const { server, systemIdentifier: system_identifier } = home
   const dumps = await listDumps(archive, home, pruned)
-  return { server, system_identifier, backups: listed, dumps, wal_gaps, ...(await listTimelines(wal)), problems }
+  const wal_names = { wal_seen: 'listed', exact: true, wal_gaps, ...(await listTimelines(wal)) } as const
+  return { server, system_identifier, backups: listed, dumps, ...wal_names, problems }
+}
+
+/** Base backups, newest first, with what is wrong in the chain of their manifests. */
+export async function summariseAll(archive: Archive, home: Home, pruned: ReadonlySet<string>) {
+  const found: (Summary | BrokenBackup)[] = []
+  for await (const backup of backups(archive, home)) {
+    found.push(backup.state === 'committed' ? summarise(backup) : backup)
+  }
+  addBrokenChain(found, pruned)
+  const committed = found.filter((one) => one.state === 'committed')
+  return { found, committed, segmentBytes: committed[0]?.segmentBytes ?? 16 * 1024 * 1024 }
 }
 
 /** What is kept of a backup, so that memory does not grow with its parts. */
-interface Summary {
+export interface Summary {
   state: 'committed'
   place: BackupPlace
   segmentBytes: number
@@ -182,7 +195,7 @@ function tolerated(thrown: unknown): string {
   return error.message
 }
 
-function listBroken({ backupId, state, problem, suspicions }: BrokenBackup): ListedBackup {
+export function listBroken({ backupId, state, problem, suspicions }: BrokenBackup): ListedBackup {
   return {
     backup_id: backupId,
     state,

@@ -1,5 +1,6 @@
 import { formatLsn, type Lsn } from '../wal/lsn.js'
 import { damageAsNull } from './damage.js'
+import type { TimelineHistories } from './timeline-histories.js'
 import type { WalMap } from './wal-map.js'
 
 /** A timeline with WAL, or that one with WAL came from, as `postbox list --json` shows it. */
@@ -22,23 +23,34 @@ export interface Parting {
   keys: string[]
 }
 
+/** A timeline as it is listed, by where its whole segments begin and end. */
+export async function listedTimeline(
+  histories: TimelineHistories,
+  timeline: number,
+  whole: { from: Lsn; to: Lsn } | null,
+): Promise<ListedTimeline> {
+  // Why it cannot be read is said elsewhere.
+  const history = timeline === 1 ? null : await histories.of(timeline).catch(damageAsNull)
+  const left = history?.switches.at(-1)
+  return {
+    timeline,
+    parent: left?.timeline ?? null,
+    switch_lsn: left ? formatLsn(left.switchLsn) : null,
+    from_lsn: whole && formatLsn(whole.from),
+    to_lsn: whole && formatLsn(whole.to),
+  }
+}
+
 /** Timelines, ascending, and where what is stored of one parts in two. */
 export async function listTimelines(wal: WalMap): Promise<{ timelines: ListedTimeline[]; partings: Parting[] }> {
   const timelines: ListedTimeline[] = []
   const partings: Parting[] = []
   for (const timeline of await withAncestors(wal)) {
-    // Why it cannot be read is said elsewhere.
+    const { runs } = await wal.wal(timeline, 0n)
+    const whole = runs.length === 0 ? null : { from: runs[0]!.from, to: runs.at(-1)!.to }
+    timelines.push(await listedTimeline(wal.histories, timeline, whole))
     const history = timeline === 1 ? null : await wal.histories.of(timeline).catch(damageAsNull)
     const left = history?.switches.at(-1)
-    const { runs } = await wal.wal(timeline, 0n)
-    const [from, to] = [runs[0]?.from, runs.at(-1)?.to]
-    timelines.push({
-      timeline,
-      parent: left?.timeline ?? null,
-      switch_lsn: left ? formatLsn(left.switchLsn) : null,
-      from_lsn: from === undefined ? null : formatLsn(from),
-      to_lsn: to === undefined ? null : formatLsn(to),
-    })
     if (left && history!.keys.length > 1) {
       const lsn = formatLsn(left.switchLsn)
       partings.push({ timeline, from_lsn: lsn, to_lsn: lsn, keys: history!.keys })

@@ -4,6 +4,9 @@ import { join } from 'node:path'
 import type { S3Client } from '@aws-sdk/client-s3'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { openArchive } from '../../src/keyholder/archive.js'
+import { listHomeByEnds } from '../../src/keyholder/fleet/list-by-ends.js'
+import { listHome, type ListedHome } from '../../src/keyholder/list-server.js'
+import { systemIdentifiers } from '../../src/keyholder/stored-backups.js'
 import { fleetStatus, type FleetQuestion } from '../../src/keyholder/fleet/fleet-status.js'
 import type { StatusLife, StatusReport } from '../../src/keyholder/fleet/status-report.js'
 import { standardSettings } from '../../src/keyholder/fleet/status-settings.js'
@@ -60,6 +63,30 @@ describe('three hundred servers, one with a hundred thousand segments and five t
     large.made.names(1, megabyte(16), 100_000, 5000, (index) => large.ago(100 - (index + 1) / 1000))
     large.made.clock = () => NOW
     large.made.tailNames(1, megabyte(100_016), 5000)
+  })
+
+  test('are listed by requests that do not grow with WAL, and as by all its names', async () => {
+    const archive = openArchive(client, 'many')
+    const look = async (server: string) => {
+      const [systemIdentifier] = await systemIdentifiers(archive, server)
+      const home = { server, systemIdentifier: systemIdentifier! }
+      const before = s3.requests.length
+      const byEnds = await listHomeByEnds(archive, home)
+      return { byEnds, requests: s3.requests.length - before, exact: await listHome(archive, home) }
+    }
+    // Its WAL is names alone, so that what is in it, its last commit and what its tails hold, is not compared.
+    const positions = ({ backups, timelines, wal_gaps }: ListedHome) => ({
+      backups: backups.map(({ window, ...one }) => [{ ...one, problems: [] }, window?.from_lsn, window?.timeline]),
+      timelines,
+      wal_gaps,
+    })
+    const large = await look('large')
+    expect(large.requests).toBeLessThan(70)
+    expect(large.byEnds.wal_seen).toBe('ends')
+    expect(positions(large.byEnds)).toEqual(positions(large.exact))
+    const small = await look('db007')
+    expect(small.byEnds.wal_seen).toBe('listed')
+    expect(positions(small.byEnds)).toEqual(positions(small.exact))
   })
 
   test('are told of by requests that grow with servers and backups, and not with WAL', async () => {

@@ -69,6 +69,24 @@ describe('an archive that a worker wrote', () => {
     }
   })
 
+  test('is listed by its ends as by all its names, but for when it was last committed to', async () => {
+    const ask = async (...args: string[]) => {
+      const { stdout } = await postbox(['list', '--json', ...args], keyholderEnv(backedUp.s3, 'backups'))
+      return JSON.parse(stdout) as { servers: { backups: { window: { to_at: string } }[] }[] }
+    }
+    const [byEnds, exact, named] = [await ask(), await ask('--exact'), await ask('--server', 'db1')]
+    expect(named).toEqual(exact)
+    const ends = ({ servers }: typeof exact) => servers.flatMap(({ backups }) => backups.map((one) => one.window))
+    for (const [at, window] of ends(byEnds).entries()) {
+      expect(Date.parse(window.to_at)).toBeGreaterThanOrEqual(
+        Math.floor(Date.parse(ends(exact)[at]!.to_at) / 1000) * 1000,
+      )
+      window.to_at = ends(exact)[at]!.to_at
+    }
+    const servers = exact.servers.map((one) => ({ ...one, exact: false }))
+    expect(byEnds).toEqual({ ...exact, servers })
+  })
+
   test('shows each changed byte to who reads it, wherever it is', async () => {
     const { bucket } = backedUp
     const changed = [

@@ -68,7 +68,8 @@ const age = (at: Date, now: Date): number => Math.max(0, Math.round((now.getTime
 /** Whether nothing is stored behind a window. */
 const isLast = ({ to_lsn }: StatusWindow, wal: LifeWal): boolean => parseLsn(to_lsn) >= wal.current!.runs.at(-1)!.to
 
-function gapsOf(verified: VerifyResult | null): KnownGaps {
+/** What an earlier look at all names found missing. */
+export function gapsOf(verified: VerifyResult | null): KnownGaps {
   const gaps = new Map<number, { from: bigint; to: bigint }[]>()
   for (const { timeline, from_lsn, to_lsn } of verified?.wal_gaps ?? []) {
     gaps.set(timeline, [...(gaps.get(timeline) ?? []), { from: parseLsn(from_lsn), to: parseLsn(to_lsn) }])

@@ -7,12 +7,12 @@ import type { StatusWindow } from './status-report.js'
 
 /** A base backup and how far it can be recovered; null: not at all. */
 export interface ReachedBackup {
-  item: LifeItem
+  item: Pick<LifeItem, 'id' | 'place' | 'stoppedAt'>
   reach: BackupReach | null
 }
 
 /** How far each base backup reaches. */
-export async function reachAll(bases: readonly LifeItem[], wal: LifeWal): Promise<ReachedBackup[]> {
+export async function reachAll(bases: readonly ReachedBackup['item'][], wal: LifeWal): Promise<ReachedBackup[]> {
   const found: ReachedBackup[] = []
   for (const item of bases) found.push({ item, reach: item.place && (await wal.reach(item.place)) })
   return found
@@ -58,7 +58,12 @@ const inOrderOfTime = (windows: StatusWindow[]): StatusWindow[] =>
  * When the last WAL before a position was stored. In the middle of a long row no object was looked at: then it is when the
  * last backup that lies before it ended, which is earlier.
  */
-function endOf({ end, timeline }: BackupReach, item: LifeItem, reached: readonly ReachedBackup[], wal: LifeWal): Date {
+function endOf(
+  { end, timeline }: BackupReach,
+  item: ReachedBackup['item'],
+  reached: readonly ReachedBackup[],
+  wal: LifeWal,
+): Date {
   const extent = wal.timelines.find((one) => one.timeline === timeline)
   const isLast = extent?.runs.at(-1)?.to === end
   const storedAt = isLast ? extent.newest.object.storedAt : extent?.segments?.storedAt(end)
