@@ -34,7 +34,7 @@ export async function benchDump({ runs, gigabytes }: BenchOptions): Promise<Benc
   if (programs === null) throw new Error('pg_dump 18 cannot be installed here')
   const rclone = (await run('rclone', ['version'])).split('\n', 1)[0]!
   const postgres = await startPostgres({ version: 18, settings: { max_wal_size: '8GB', shared_buffers: '256MB' } })
-  const ceph = await startCeph({ buckets: ['postbox', 'peer'] })
+  const ceph = await startCeph({ buckets: ['postbox', 'peer'], storeGb: 12 })
   try {
     await fill(postgres, gigabytes)
     const [size] = await postgres.query<{ bytes: string }>(
