@@ -109,6 +109,18 @@ describe('docker/Dockerfile', () => {
     expect(packages.filter((one) => one.startsWith('@aws-sdk/') && !removed.includes(one))).toEqual([])
   })
 
+  it('copies what the sources read beside themselves', () => {
+    const beside = /new URL\('(?:\.\.\/)+([^']+?)\/?', import\.meta\.url\)/g
+    const read = sources().flatMap(({ text }) => [...text.matchAll(beside)].map(([, path]) => path!))
+    expect(read).toContain('docs/restore-by-hand.md')
+    const copied = of('keyholder-files')
+      .match(/^COPY .*/gm)!
+      .join(' ')
+    // What the build makes is in dist.
+    const missing = read.filter((path) => !/^(dist\/|fetch-wal)/.test(path) && !copied.includes(` ${path} `))
+    expect(missing).toEqual([])
+  })
+
   it('copies what is there', () => {
     const there = filesIn('docker', 'src', 'sql', 'migrations').map(({ path }) => path)
     const copied = stages.flatMap(({ lines }) => lines.filter((line) => /^COPY (?!--from)/.test(line)))
