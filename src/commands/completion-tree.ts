@@ -24,11 +24,18 @@ export interface CompletedCommand {
 export async function completionTree(): Promise<CompletedCommand[]> {
   const tree: CompletedCommand[] = []
   for (const { name, description, load } of commands) {
-    const command = await load()
+    // The worker's image has no commands of the keyholder.
+    const command = await load().catch(absentAsNull)
+    if (!command) continue
     const parts = [command, ...command.commands]
     tree.push({ name, description, options: parts.flatMap(optionsOf), operand: operandOf(command) })
   }
   return tree
+}
+
+function absentAsNull(thrown: unknown): null {
+  if ((thrown as { code?: string }).code === 'ERR_MODULE_NOT_FOUND') return null
+  throw thrown
 }
 
 function optionsOf(command: Command): CompletedOption[] {

@@ -19,9 +19,9 @@ Example:
 
 It reads the bucket alone. A backup can be restored to any moment of its window, a dump as it is. Times are UTC.
 
-With --server every name of WAL is read. Without, WAL is looked at by its ends, so that the requests do not grow with it: a
-window then ends when its last WAL was stored, marked with ~, and a gap between is seen only if "postbox verify --store" has
-found it. --exact reads every name of every server. What is late or missing in a fleet: "postbox status".`
+With --server every name of WAL is read. Without, a timeline of more than a thousand segments is looked at by its ends, so that
+the requests do not grow with it: a window then ends when its last WAL was stored, marked with ~, and a gap between is seen only
+if "postbox verify --store" has found it. --exact reads every name of every server. What is late or missing in a fleet: "postbox status".`
 
 const SERVERS_AT_ONCE = 4
 

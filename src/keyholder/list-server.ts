@@ -65,8 +65,15 @@ export interface ListedHome {
 
 /** Everything about one life of a server that the bucket tells. */
 export async function listHome(archive: Archive, home: Home): Promise<ListedHome> {
-  const pruned = await prunedManifests(archive, home)
-  const { found, committed, segmentBytes } = await summariseAll(archive, home, pruned)
+  return listSummarised(archive, home, await summariseAll(archive, home))
+}
+
+/** The same, of base backups that were summarised. */
+export async function listSummarised(
+  archive: Archive,
+  home: Home,
+  { found, committed, segmentBytes, pruned }: Awaited<ReturnType<typeof summariseAll>>,
+): Promise<ListedHome> {
   const wal = new WalMap(archive, home, segmentBytes)
   const problems: string[] = []
   // First, because it lists all WAL: every question after it is answered from that.
@@ -84,14 +91,15 @@ export async function listHome(archive: Archive, home: Home): Promise<ListedHome
 }
 
 /** Base backups, newest first, with what is wrong in the chain of their manifests. */
-export async function summariseAll(archive: Archive, home: Home, pruned: ReadonlySet<string>) {
+export async function summariseAll(archive: Archive, home: Home) {
+  const pruned = await prunedManifests(archive, home)
   const found: (Summary | BrokenBackup)[] = []
   for await (const backup of backups(archive, home)) {
     found.push(backup.state === 'committed' ? summarise(backup) : backup)
   }
   addBrokenChain(found, pruned)
   const committed = found.filter((one) => one.state === 'committed')
-  return { found, committed, segmentBytes: committed[0]?.segmentBytes ?? 16 * 1024 * 1024 }
+  return { found, committed, pruned, segmentBytes: committed[0]?.segmentBytes ?? 16 * 1024 * 1024 }
 }
 
 /** What is kept of a backup, so that memory does not grow with its parts. */

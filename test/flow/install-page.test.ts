@@ -107,6 +107,8 @@ test("the worker's image has commands without S3 keys alone, and is healthy as l
   const call = (...args: string[]) => run(process.execPath, [join(to, 'dist/cli.js'), ...args])
   expect(await call('help', 'worker')).toContain('It needs no S3 key')
   await expect(call('list', '--server', 'db1')).rejects.toThrow('"postbox list" is not part of this installation')
+  const completion = await call('completion', 'bash')
+  expect([completion.includes('    worker)'), completion.includes('    restore)')]).toEqual([true, false])
   const health = () => run(process.execPath, [join(to, 'health/worker.js')], { env: databaseEnv() })
   expect(await health()).toMatch(/^alive/)
   await worker.stop()

@@ -2,9 +2,15 @@ import type { Home } from '../../box/key-names.js'
 import { formatLsn } from '../../wal/lsn.js'
 import type { Archive } from '../archive.js'
 import { listDumps } from '../dumps/list-dumps.js'
-import { listBroken, summariseAll, type ListedBackup, type ListedHome, type Summary } from '../list-server.js'
+import {
+  listBroken,
+  listSummarised,
+  summariseAll,
+  type ListedBackup,
+  type ListedHome,
+  type Summary,
+} from '../list-server.js'
 import { listedTimeline } from '../list-timelines.js'
-import { prunedManifests } from '../prune/pruned-manifests.js'
 import { formatTime, microsOf } from '../target.js'
 import { lastVerify } from '../verify/stored-verify.js'
 import { gapsOf } from './life-status.js'
@@ -14,22 +20,24 @@ import type { StatusWindow } from './status-report.js'
 
 /**
  * What listHome() tells of one life of a server, by requests that grow with its backups and dumps and not with its WAL:
- * that is looked at by its ends.
+ * that is looked at by its ends, where there is more of a timeline than one answer of the archive names.
  */
 export async function listHomeByEnds(archive: Archive, home: Home): Promise<ListedHome> {
-  const pruned = await prunedManifests(archive, home)
-  const { found, committed, segmentBytes } = await summariseAll(archive, home, pruned)
+  const summarised = await summariseAll(archive, home)
+  const { found, committed, segmentBytes, pruned } = summarised
   const verified = await lastVerify(archive, home)
   const wal = await LifeWal.look(archive, home, segmentBytes, gapsOf(verified))
+  // So little was seen whole, and can be looked at in earnest.
+  if (wal.timelines.every(({ segments }) => !segments || segments.listed))
+    return listSummarised(archive, home, summarised)
   const reached = await reachAll(committed.map(itemOf), wal)
   const windows = windowsOf(reached, wal, verified)
-  const isListed = wal.timelines.every(({ segments }) => !segments || segments.listed)
   return {
     server: home.server,
     system_identifier: home.systemIdentifier,
     backups: found.map((one) => (one.state === 'committed' ? listed(one, reached, windows) : listBroken(one))),
     dumps: await listDumps(archive, home, pruned),
-    wal_seen: isListed ? 'listed' : verified ? 'verified' : 'ends',
+    wal_seen: verified ? 'verified' : 'ends',
     exact: false,
     wal_gaps: gapsBetween(wal),
     timelines: await Promise.all(
