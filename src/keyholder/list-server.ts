@@ -4,7 +4,7 @@ import { formatLsn, type Lsn } from '../wal/lsn.js'
 import type { Archive } from './archive.js'
 import { placeOf, type BackupPlace } from './backup-place.js'
 import { listDumps, type ListedDump } from './dumps/list-dumps.js'
-import { listTimelines, type ListedTimeline, type Parting } from './list-timelines.js'
+import { isOfUnknownOrigin, listTimelines, noHistory, type ListedTimeline, type Parting } from './list-timelines.js'
 import { prunedManifests } from './prune/pruned-manifests.js'
 import { storedLate } from './stored-late.js'
 import { backups, type BrokenBackup, type StoredBackup } from './stored-backups.js'
@@ -20,6 +20,14 @@ export interface Window {
   from_lsn: string
   to_lsn: string
   timeline: number
+  /** whether `to_at` is the last commit, which was read; else it is when the last WAL was stored, which is later */
+  exact: boolean
+  /**
+   * whether gaps were looked for: `listed`, every name of WAL was seen just now; `verified`, by "postbox verify --store" up
+   * to `checked_to_at` (null: up to its end); `no`: only its two ends were looked at
+   */
+  checked: 'listed' | 'verified' | 'no'
+  checked_to_at: string | null
 }
 
 /** One backup, as `postbox list --json` shows it. */
@@ -49,11 +57,13 @@ export interface ListedHome {
   /** logical dumps, newest first */
   dumps: ListedDump[]
   /**
-   * how WAL was looked at: `listed`, every name of it; `verified`, by its ends, and for gaps by an earlier "postbox verify
-   * --store"; `ends`: by its ends alone, so that gaps between are not known
+   * how WAL was looked at: `listed`, every name of it; `verified`, by its ends, and for gaps by "postbox verify --store" at
+   * `wal_verified_at`; `ends`: by its ends, and of some window nobody ever looked for gaps between
    */
   wal_seen: 'listed' | 'verified' | 'ends'
-  /** whether windows end with their last commit, which was read; else when their last WAL was stored, which is later */
+  /** when the newest "postbox verify --store" looked at every name; null where it was not asked for, or there is none */
+  wal_verified_at: string | null
+  /** whether all windows are */
   exact: boolean
   /** WAL that is missing between what is stored, from the oldest backup on, as far as that was seen */
   wal_gaps: { timeline: number; from_lsn: string; to_lsn: string }[]
@@ -68,11 +78,17 @@ export async function listHome(archive: Archive, home: Home): Promise<ListedHome
   return listSummarised(archive, home, await summariseAll(archive, home))
 }
 
-/** The same, of base backups that were summarised. */
+/**
+ * The same, of base backups that were summarised.
+ *
+ * @param within so many segments are read for the last commit of a window; where it lies further back, that is not exact and
+ *   ends where it begins
+ */
 export async function listSummarised(
   archive: Archive,
   home: Home,
   { found, committed, segmentBytes, pruned }: Awaited<ReturnType<typeof summariseAll>>,
+  within = Infinity,
 ): Promise<ListedHome> {
   const wal = new WalMap(archive, home, segmentBytes)
   const problems: string[] = []
@@ -80,13 +96,15 @@ export async function listSummarised(
   const wal_gaps = await gaps(wal, committed.at(-1)?.place.startLsn ?? 0n, problems)
   const listed: ListedBackup[] = []
   for (const backup of found) {
-    if (backup.state === 'committed') listed.push(await listCommitted(wal, backup))
+    if (backup.state === 'committed') listed.push(await listCommitted(wal, backup, within))
     else listed.push(listBroken(backup))
   }
   problems.push(...wal.tailProblems)
   const { server, systemIdentifier: system_identifier } = home
   const dumps = await listDumps(archive, home, pruned)
-  const wal_names = { wal_seen: 'listed', exact: true, wal_gaps, ...(await listTimelines(wal)) } as const
+  const exact = listed.every(({ window }) => window?.exact !== false)
+  const seen = { wal_seen: 'listed', wal_verified_at: null, exact } as const
+  const wal_names = { ...seen, wal_gaps, ...(await listTimelines(wal)) }
   return { server, system_identifier, backups: listed, dumps, ...wal_names, problems }
 }
 
@@ -152,7 +170,7 @@ function addBrokenChain(found: readonly (Summary | BrokenBackup)[], pruned: Read
   }
 }
 
-async function listCommitted(wal: WalMap, backup: Summary): Promise<ListedBackup> {
+async function listCommitted(wal: WalMap, backup: Summary, within: number): Promise<ListedBackup> {
   const { row, place } = backup
   const problems = [...row.problems]
   const route = await bestRoute(wal, place, problems)
@@ -162,13 +180,17 @@ async function listCommitted(wal: WalMap, backup: Summary): Promise<ListedBackup
     return { ...row, state: 'wal missing', window: null, problems }
   }
   const from = microsOf(new Date(row.stopped_at!))
-  const last = await lastCommit(wal, route, place, problems)
+  const near = await lastCommit(wal, route, place, within, problems)
+  const last = near === 'further' ? null : near
   const window: Window = {
     from_at: formatTime(from),
     to_at: formatTime(last !== null && last > from ? last : from),
     from_lsn: row.stop_lsn!,
     to_lsn: formatLsn(route.end),
     timeline: route.target,
+    exact: near !== 'further',
+    checked: 'listed',
+    checked_to_at: null,
   }
   return { ...row, state: 'restorable', window, problems }
 }
@@ -186,9 +208,15 @@ async function bestRoute(wal: WalMap, place: BackupPlace, problems: string[]): P
   return findRoute(wal, place, place.timeline)
 }
 
-async function lastCommit(wal: WalMap, route: Route, place: BackupPlace, problems: string[]): Promise<bigint | null> {
+async function lastCommit(
+  wal: WalMap,
+  route: Route,
+  place: BackupPlace,
+  within: number,
+  problems: string[],
+): Promise<bigint | null | 'further'> {
   try {
-    return await wal.lastCommit(route, place.stopLsn)
+    return await wal.lastCommitNear(route, place.stopLsn, within)
   } catch (thrown) {
     problems.push(tolerated(thrown))
     return null
@@ -196,7 +224,7 @@ async function lastCommit(wal: WalMap, route: Route, place: BackupPlace, problem
 }
 
 /** Damage is a line of the list; an archive that does not answer ends it. */
-function tolerated(thrown: unknown): string {
+export function tolerated(thrown: unknown): string {
   const error = asPostboxError(thrown)
   const damage: PostboxError['code'][] = ['object_damaged', 'object_missing', 'wal_invalid', 'wal_missing']
   if (!damage.includes(error.code)) throw thrown
@@ -224,9 +252,7 @@ export function listBroken({ backupId, state, problem, suspicions }: BrokenBacku
 async function gaps(wal: WalMap, oldest: Lsn, problems: string[]): Promise<ListedHome['wal_gaps']> {
   const found: ListedHome['wal_gaps'] = []
   for (const timeline of await wal.timelines()) {
-    if (timeline > 1 && !(await wal.histories.of(timeline).catch((thrown: unknown) => tolerated(thrown)))) {
-      problems.push(`timeline ${timeline} has WAL, but its history is not stored`)
-    }
+    if (await isOfUnknownOrigin(wal.histories, timeline)) problems.push(noHistory(timeline))
     for (const gap of await wal.gaps(timeline, oldest)) {
       found.push({ timeline, from_lsn: formatLsn(gap.from), to_lsn: formatLsn(gap.to) })
     }

@@ -45,26 +45,38 @@ export async function listedTimeline(
 export async function listTimelines(wal: WalMap): Promise<{ timelines: ListedTimeline[]; partings: Parting[] }> {
   const timelines: ListedTimeline[] = []
   const partings: Parting[] = []
-  for (const timeline of await withAncestors(wal)) {
+  for (const timeline of await withAncestors(wal.histories, await wal.timelines())) {
     const { runs } = await wal.wal(timeline, 0n)
     const whole = runs.length === 0 ? null : { from: runs[0]!.from, to: runs.at(-1)!.to }
     timelines.push(await listedTimeline(wal.histories, timeline, whole))
-    const history = timeline === 1 ? null : await wal.histories.of(timeline).catch(damageAsNull)
-    const left = history?.switches.at(-1)
-    if (left && history!.keys.length > 1) {
-      const lsn = formatLsn(left.switchLsn)
-      partings.push({ timeline, from_lsn: lsn, to_lsn: lsn, keys: history!.keys })
-    }
-    partings.push(...(await partingsOf(wal, timeline)))
+    partings.push(...(await partingOfHistory(wal.histories, timeline)), ...(await partingsOf(wal, timeline)))
   }
   return { timelines, partings }
 }
 
+/** Where two servers were promoted to one timeline. */
+export async function partingOfHistory(histories: TimelineHistories, timeline: number): Promise<Parting[]> {
+  const history = timeline === 1 ? null : await histories.of(timeline).catch(damageAsNull)
+  const left = history?.switches.at(-1)
+  if (!left || history!.keys.length < 2) return []
+  const lsn = formatLsn(left.switchLsn)
+  return [{ timeline, from_lsn: lsn, to_lsn: lsn, keys: history!.keys }]
+}
+
+/** Whether no history of a timeline is stored. One that is damaged is: that is said elsewhere. */
+export async function isOfUnknownOrigin(histories: TimelineHistories, timeline: number): Promise<boolean> {
+  if (timeline === 1) return false
+  const isStored = await histories.of(timeline).then((history) => history !== null, damageAsNull)
+  return isStored === false
+}
+
+export const noHistory = (timeline: number): string => `timeline ${timeline} has WAL, but its history is not stored`
+
 /** A timeline that was left in the segment in which it began has no WAL of its own. */
-async function withAncestors(wal: WalMap): Promise<number[]> {
-  const timelines = new Set(await wal.timelines())
-  for (const timeline of [...timelines]) {
-    const history = timeline === 1 ? null : await wal.histories.of(timeline).catch(damageAsNull)
+export async function withAncestors(histories: TimelineHistories, stored: readonly number[]): Promise<number[]> {
+  const timelines = new Set(stored)
+  for (const timeline of stored) {
+    const history = timeline === 1 ? null : await histories.of(timeline).catch(damageAsNull)
     for (const ancestor of history?.switches ?? []) timelines.add(ancestor.timeline)
   }
   return [...timelines].sort((a, b) => a - b)

@@ -112,7 +112,15 @@ export class WalMap {
 
   /** Newest commit or abort on a route, read from its last segment backwards to the one that holds `from`; null when none. */
   async lastCommit(route: Route, from: Lsn): Promise<bigint | null> {
+    const newest = await this.lastCommitNear(route, from, Infinity)
+    return newest === 'further' ? null : newest
+  }
+
+  /** The same of so many segments at the most; `further` when there is none in these, and there are more. */
+  async lastCommitNear(route: Route, from: Lsn, segments: number): Promise<bigint | null | 'further'> {
+    let left = segments
     for (const segment of segmentsOfWayBackwards(route.way, from, route.end, this.segmentBytes)) {
+      if (left-- <= 0) return 'further'
       const mark = route.markAt(segment.start)
       const which = `${segmentName(segment, this.segmentBytes)}-${mark ?? ''}`
       let newest = this.#newest.get(which)

@@ -35,7 +35,7 @@ export async function lookAtLife(archive: Archive, home: Home, question: LifeQue
   const dumps = await lifeDumps(archive, home)
   const verified = question.verified ? await lastVerify(archive, home) : null
   const segmentBytes = bases.find((one) => one.segmentBytes !== null)?.segmentBytes ?? STANDARD_SEGMENT_BYTES
-  const wal = await LifeWal.look(archive, home, segmentBytes, gapsOf(verified))
+  const wal = await LifeWal.look(archive, home, segmentBytes, gapsOf(verified), true)
   const { windows, usable } = exact ? await listed(archive, home) : await reached(bases, wal, verified)
   const counted = exact ? await countBytes(archive, home) : null
   const [base_backups, dumpItems] = [bases.map(itemOf(now, usable)), dumps.map(itemOf(now, null))]

@@ -41,16 +41,26 @@ export class LifeWal {
     readonly histories: TimelineHistories,
   ) {}
 
-  /** A few requests for each timeline, however much WAL there is. */
-  static async look(archive: Archive, home: Home, segmentBytes: number, known: KnownGaps): Promise<LifeWal> {
+  /**
+   * A few requests for each timeline, however much WAL there is.
+   *
+   * @param sized whether to take samples for how many bytes there are
+   */
+  static async look(
+    archive: Archive,
+    home: Home,
+    segmentBytes: number,
+    known: KnownGaps,
+    sized: boolean,
+  ): Promise<LifeWal> {
     const timelines: TimelineExtent[] = []
     for (const timeline of await walTimelines(archive, home)) {
-      const segments = await segmentExtent(archive, home, timeline, segmentBytes)
+      const segments = await segmentExtent(archive, home, timeline, segmentBytes, sized)
       const tails = await tailExtent(archive, home, timeline, segmentBytes, segments?.to ?? null)
       const extent = extentOf(timeline, segments, tails)
       if (!extent) continue
-      if (segments?.listed) await closeByTails(archive, home, extent, segmentBytes)
-      else cut(extent.runs, known.get(timeline) ?? [])
+      await closeByTails(archive, home, extent, segmentBytes)
+      if (!segments?.listed) cut(extent.runs, known.get(timeline) ?? [])
       timelines.push(extent)
     }
     return new LifeWal(timelines, segmentBytes, new TimelineHistories(archive, home))

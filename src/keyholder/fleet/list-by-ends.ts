@@ -1,22 +1,28 @@
 import type { Home } from '../../box/key-names.js'
-import { formatLsn } from '../../wal/lsn.js'
+import { formatLsn, type Lsn } from '../../wal/lsn.js'
 import type { Archive } from '../archive.js'
 import { listDumps } from '../dumps/list-dumps.js'
 import {
   listBroken,
   listSummarised,
   summariseAll,
+  tolerated,
   type ListedBackup,
   type ListedHome,
   type Summary,
+  type Window,
 } from '../list-server.js'
-import { listedTimeline } from '../list-timelines.js'
+import { isOfUnknownOrigin, listedTimeline, noHistory, partingOfHistory, withAncestors } from '../list-timelines.js'
 import { formatTime, microsOf } from '../target.js'
-import { lastVerify } from '../verify/stored-verify.js'
+import { lastVerify, type VerifyResult } from '../verify/stored-verify.js'
 import { gapsOf } from './life-status.js'
 import { reachAll, windowsOf, type ReachedBackup } from './life-windows.js'
 import { LifeWal } from './life-wal.js'
 import type { StatusWindow } from './status-report.js'
+
+/** So many segments are read for the last commit of a window, and so many tails for where it ends. */
+const READ_SEGMENTS = 4
+const READ_TAILS = 64
 
 /**
  * What listHome() tells of one life of a server, by requests that grow with its backups and dumps and not with its WAL:
@@ -26,62 +32,114 @@ export async function listHomeByEnds(archive: Archive, home: Home): Promise<List
   const summarised = await summariseAll(archive, home)
   const { found, committed, segmentBytes, pruned } = summarised
   const verified = await lastVerify(archive, home)
-  const wal = await LifeWal.look(archive, home, segmentBytes, gapsOf(verified))
+  const wal = await LifeWal.look(archive, home, segmentBytes, gapsOf(verified), false)
   // So little was seen whole, and can be looked at in earnest.
-  if (wal.timelines.every(({ segments }) => !segments || segments.listed))
-    return listSummarised(archive, home, summarised)
-  const reached = await reachAll(committed.map(itemOf), wal)
-  const windows = windowsOf(reached, wal, verified)
+  const listed = isLittle(wal) ? await listSummarised(archive, home, summarised, READ_SEGMENTS) : null
+  if (listed?.exact) return listed
+  const windows = new WindowsByEnds(await reachAll(committed.map(itemOf), wal), wal, verified)
+  if (listed) return { ...listed, backups: listed.backups.map((one) => windows.end(one)) }
+  const backups = found.map((one) => (one.state === 'committed' ? windows.list(one) : listBroken(one)))
   return {
     server: home.server,
     system_identifier: home.systemIdentifier,
-    backups: found.map((one) => (one.state === 'committed' ? listed(one, reached, windows) : listBroken(one))),
+    backups,
     dumps: await listDumps(archive, home, pruned),
-    wal_seen: verified ? 'verified' : 'ends',
+    wal_seen: seenOf(backups, verified),
+    wal_verified_at: verified?.verified_at ?? null,
     exact: false,
-    wal_gaps: gapsBetween(wal),
-    timelines: await Promise.all(
-      wal.timelines.map(({ timeline, segments }) => listedTimeline(wal.histories, timeline, wholeOf(segments))),
-    ),
-    partings: [],
-    problems: wal.partings,
+    wal_gaps: gapsBetween(wal, committed.at(-1)?.place.startLsn ?? 0n),
+    ...(await timelinesOf(wal)),
   }
+}
+
+function isLittle({ timelines }: LifeWal): boolean {
+  const tails = timelines.reduce((sum, one) => sum + (one.tails?.behind ?? 0), 0)
+  return tails <= READ_TAILS && timelines.every(({ segments }) => !segments || segments.listed)
 }
 
 function itemOf({ row, place }: Summary): ReachedBackup['item'] {
   return { id: row.backup_id, place, stoppedAt: new Date(row.stopped_at!) }
 }
 
-function listed(
-  { row, place }: Summary,
-  reached: readonly ReachedBackup[],
-  windows: readonly StatusWindow[],
-): ListedBackup {
-  const reach = reached.find(({ item }) => item.id === row.backup_id)?.reach
-  const window = reach && windows.find((one) => one.timeline === reach.timeline && one.to_lsn === formatLsn(reach.end))
-  if (!window) {
-    const problem = `WAL that it needs is not stored, from ${formatLsn(place.startLsn)} to ${formatLsn(place.stopLsn)}`
-    return { ...row, state: 'wal missing', window: null, problems: [...row.problems, problem] }
+class WindowsByEnds {
+  readonly #windows: readonly StatusWindow[]
+
+  constructor(
+    readonly reached: readonly ReachedBackup[],
+    wal: LifeWal,
+    verified: VerifyResult | null,
+  ) {
+    this.#windows = windowsOf(reached, wal, verified)
   }
-  const { to_at, to_lsn, timeline } = window
-  const own = {
-    from_at: inMicros(row.stopped_at!),
-    to_at: inMicros(to_at),
-    from_lsn: row.stop_lsn!,
-    to_lsn,
-    timeline,
+
+  /** A backup with its window. */
+  list({ row, place }: Summary): ListedBackup {
+    const window = this.#of(row.backup_id)
+    if (!window) {
+      const problem = `WAL that it needs is not stored, from ${formatLsn(place.startLsn)} to ${formatLsn(place.stopLsn)}`
+      return { ...row, state: 'wal missing', window: null, problems: [...row.problems, problem] }
+    }
+    const { to_at, to_lsn, timeline, checked, checked_to_at } = window
+    const from = { from_at: inMicros(row.stopped_at!), from_lsn: row.stop_lsn! }
+    const own: Window = { ...from, to_at: inMicros(to_at), to_lsn, timeline, exact: false, checked, checked_to_at }
+    return { ...row, state: 'restorable', window: own }
   }
-  return { ...row, state: 'restorable', window: own }
+
+  /** A backup whose window was listed, with when that ends where its last commit was not read. */
+  end(listed: ListedBackup): ListedBackup {
+    const seen = listed.window?.exact === false ? this.#of(listed.backup_id) : null
+    return seen ? { ...listed, window: { ...listed.window!, to_at: inMicros(seen.to_at) } } : listed
+  }
+
+  #of(backupId: string): StatusWindow | null {
+    const reach = this.reached.find(({ item }) => item.id === backupId)?.reach
+    if (!reach) return null
+    const end = formatLsn(reach.end)
+    return this.#windows.find(({ timeline, to_lsn }) => timeline === reach.timeline && to_lsn === end) ?? null
+  }
 }
 
 const inMicros = (at: string): string => formatTime(microsOf(new Date(at)))
 
-function gapsBetween(wal: LifeWal): ListedHome['wal_gaps'] {
+/** As the window that least is known of. */
+function seenOf(backups: readonly ListedBackup[], verified: VerifyResult | null): ListedHome['wal_seen'] {
+  const checked = backups.flatMap(({ window }) => (window ? [window.checked] : []))
+  if (checked.includes('no')) return 'ends'
+  if (checked.length > 0 && !checked.includes('verified')) return 'listed'
+  return verified ? 'verified' : 'ends'
+}
+
+/** What is missing behind `after`, as far as it was seen. */
+function gapsBetween(wal: LifeWal, after: Lsn): ListedHome['wal_gaps'] {
   return wal.timelines.flatMap(({ timeline, runs }) =>
-    runs.slice(1).map(({ from }, at) => ({ timeline, from_lsn: formatLsn(runs[at]!.to), to_lsn: formatLsn(from) })),
+    runs
+      .slice(1)
+      .map((next, at) => ({ from: runs[at]!.to, to: next.from }))
+      .filter(({ from }) => from > after)
+      .map(({ from, to }) => ({ timeline, from_lsn: formatLsn(from), to_lsn: formatLsn(to) })),
   )
 }
 
-function wholeOf(segments: LifeWal['timelines'][number]['segments']): { from: bigint; to: bigint } | null {
-  return segments && { from: segments.runs[0]!.from, to: segments.to }
+async function timelinesOf(wal: LifeWal): Promise<Pick<ListedHome, 'timelines' | 'partings' | 'problems'>> {
+  const { histories } = wal
+  const found: Pick<ListedHome, 'timelines' | 'partings' | 'problems'> = { timelines: [], partings: [], problems: [] }
+  const extents = new Map(wal.timelines.map((one) => [one.timeline, one.segments]))
+  for (const timeline of await withAncestors(histories, [...extents.keys()])) {
+    const segments = extents.get(timeline)
+    const whole = segments ? { from: segments.runs[0]!.from, to: segments.to } : null
+    found.timelines.push(await listedTimeline(histories, timeline, whole))
+    found.partings.push(...(await partingOfHistory(histories, timeline)))
+    if (!extents.has(timeline)) continue
+    if (await isOfUnknownOrigin(histories, timeline)) found.problems.push(noHistory(timeline))
+    else if (timeline > 1) found.problems.push(...(await damageOf(histories, timeline)))
+  }
+  found.problems.push(...wal.partings)
+  return found
+}
+
+async function damageOf(histories: LifeWal['histories'], timeline: number): Promise<string[]> {
+  return histories.of(timeline).then(
+    () => [],
+    (thrown: unknown) => [tolerated(thrown)],
+  )
 }

@@ -29,12 +29,17 @@ const LISTED = 1000
 const STRATA = 8
 const STRATUM_KEYS = 16
 
-/** Looks at a timeline in a number of requests that hardly grows with it. Null when it has no whole segment. */
+/**
+ * Looks at a timeline in a number of requests that hardly grows with it. Null when it has no whole segment.
+ *
+ * @param sampled whether its bytes are told by samples from all of it, or by its last segments alone
+ */
 export async function segmentExtent(
   archive: Archive,
   home: Home,
   timeline: number,
   segmentBytes: number,
+  sampled: boolean,
 ): Promise<SegmentExtent | null> {
   const folder = segmentFolder(home, timeline, segmentBytes)
   const first = await readPage(archive, folder, null, LISTED)
@@ -59,7 +64,8 @@ export async function segmentExtent(
   // Of a page that was the last one too, what lay behind it has just gone.
   const runs = last === first ? runsOf(first.found, segmentBytes) : joined(first.found, last.found, segmentBytes)
   const objects = Number((newest.to - oldest.from) / BigInt(segmentBytes))
-  const bytes = objects * (await sampledBytes(archive, folder, oldest.from, newest.from))
+  const each = sampled ? await sampledBytes(archive, folder, oldest.from, newest.from) : meanBytes(last.found)
+  const bytes = objects * each
   return { ...ends, runs, objects, bytes, listed: false }
 }
 

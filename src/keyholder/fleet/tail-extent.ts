@@ -9,6 +9,8 @@ export interface TailExtent {
   objects: number
   bytes: number
   listed: boolean
+  /** how many lie behind the whole segments; there may be more, unless that is less than 1000 */
+  behind: number
   /** for each byte of WAL: tails, and their stored bytes */
   perByte: { objects: number; bytes: number }
   /** how far they go on, by their names, from a position; and the last of them, null when none does */
@@ -42,7 +44,8 @@ export async function tailExtent(
   if (first.whole) {
     const { found } = first
     const reach = (from: Lsn) => chain(found, from)
-    return { objects: found.length, bytes: sum(found), listed: true, perByte: perByte(found), reach, oldest }
+    const behind = end === null ? found.length : found.filter(({ to }) => to > end).length
+    return { objects: found.length, bytes: sum(found), listed: true, behind, perByte: perByte(found), reach, oldest }
   }
 
   // Those of whole segments stay until they are pruned; what counts is behind these.
@@ -54,7 +57,8 @@ export async function tailExtent(
   // Of a long row of tails its two ends are seen; what lies between counts as stored.
   const reach = (from: Lsn) =>
     behind.whole || behind.found.length === 0 ? chain(behind.found, from) : chain([...behind.found, newest], from, true)
-  return { objects: span * each.objects, bytes: span * each.bytes, listed: false, perByte: each, reach, oldest }
+  const estimates = { objects: span * each.objects, bytes: span * each.bytes, listed: false }
+  return { ...estimates, behind: behind.whole ? behind.found.length : LISTED, perByte: each, reach, oldest }
 }
 
 /** `jump`: the last is reached from wherever the others end. */

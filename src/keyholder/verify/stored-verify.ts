@@ -69,6 +69,14 @@ export async function lastVerify(archive: Archive, home: Home): Promise<VerifyRe
   let newest = null
   for await (const object of archive.list(verifyPrefix(home))) newest = object
   if (newest === null) return null
-  const parsed = VerifyResult.safeParse(JSON.parse((await archive.read(newest)).toString()))
-  return parsed.success ? parsed.data : null
+  return parsed((await archive.read(newest)).toString())
+}
+
+/** What cannot be read vouches for nothing. */
+function parsed(text: string): VerifyResult | null {
+  try {
+    return VerifyResult.parse(JSON.parse(text))
+  } catch {
+    return null
+  }
 }
