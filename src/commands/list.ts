@@ -19,7 +19,7 @@ It reads the bucket alone. A backup can be restored to any moment of its window,
 With --server every name of WAL is read, and the last commits. Without, the number of requests grows with backups and dumps and
 not with WAL: a timeline of more than a thousand segments is looked at by its two ends, so that a gap between them is seen only
 if "postbox verify --store" has found it, and it is said when that was. "~" stands before the end of a window whose last commit
-was not read: it is when the last WAL in it was stored, which is later. --exact reads of every server what --server reads of one.
+was not read: it is about when the last WAL in it was stored. --exact reads of every server what --server reads of one.
 What is late or missing in a fleet: "postbox status".`
 
 const SERVERS_AT_ONCE = 4

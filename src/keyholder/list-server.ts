@@ -20,7 +20,10 @@ export interface Window {
   from_lsn: string
   to_lsn: string
   timeline: number
-  /** whether `to_at` is the last commit, which was read; else it is when the last WAL was stored, which is later */
+  /**
+   * whether `to_at` is the last commit, which was read; else it is when the last WAL was stored, which is later, or at a gap
+   * that only "postbox verify" has seen, when the last backup before it ended
+   */
   exact: boolean
   /**
    * whether gaps were looked for: `listed`, every name of WAL was seen just now; `verified`, by "postbox verify --store" up

@@ -2,7 +2,7 @@ import { parseSegmentKey, type Home } from '../../box/key-names.js'
 import type { Lsn } from '../../wal/lsn.js'
 import type { Archive } from '../archive.js'
 import { RunBuilder, type WalRun } from '../wal-chain.js'
-import { findLastPage, readPage, segmentFolder, type PlacedObject, type WalFolder } from './wal-folder.js'
+import { findLastPage, readPage, segmentFolder, type PlacedObject, type WalFolder, type WalPage } from './wal-folder.js'
 
 /** What a timeline holds in whole segments. */
 export interface SegmentExtent {
@@ -44,7 +44,7 @@ export async function segmentExtent(
   const folder = segmentFolder(home, timeline, segmentBytes)
   const first = await readPage(archive, folder, null, LISTED)
   if (first.found.length === 0) return null
-  const last = await findLastPage(archive, folder, first)
+  const last = await lastNames(archive, folder, first)
   const [oldest, newest] = [first.found[0]!, last.found.at(-1)!]
   const times = new Map([...first.found, ...last.found].map(({ to, object }) => [to, object.storedAt]))
   const storedAt = (end: Lsn) => times.get(end) ?? null
@@ -62,11 +62,29 @@ export async function segmentExtent(
     return { ...ends, runs, objects: first.found.length, bytes, listed: true }
   }
   // Of a page that was the last one too, what lay behind it has just gone.
-  const runs = last === first ? runsOf(first.found, segmentBytes) : joined(first.found, last.found, segmentBytes)
+  const all = last === first ? first.found : last.follows ? [...first.found, ...last.found] : null
+  const runs = all ? runsOf(all, segmentBytes) : joined(first.found, last.found, segmentBytes)
   const objects = Number((newest.to - oldest.from) / BigInt(segmentBytes))
   const each = sampled ? await sampledBytes(archive, folder, oldest.from, newest.from) : meanBytes(last.found)
   const bytes = objects * each
   return { ...ends, runs, objects, bytes, listed: false }
+}
+
+/**
+ * A page full of the last names. The one by which the end is found may hold a few, and a gap lie in front of these. `follows`: it
+ * begins where the first page ends.
+ */
+async function lastNames(
+  archive: Archive,
+  folder: WalFolder,
+  first: WalPage,
+): Promise<WalPage & { follows?: boolean }> {
+  const last = await findLastPage(archive, folder, first)
+  if (last === first) return first
+  const [seen, enough] = [first.found.at(-1)!.from, last.found.at(-1)!.from - folder.unit * BigInt(LISTED - 10)]
+  const page = await readPage(archive, folder, enough > seen ? enough : seen, LISTED)
+  // Where names have several contents, a page does not reach to the end.
+  return page.whole && page.found.length > 0 ? { ...page, follows: enough <= seen } : last
 }
 
 /** The first segment that is stored with two contents, or does not follow the one in front of it. */
