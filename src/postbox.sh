@@ -24,8 +24,13 @@ while [ -L "$at" ]; do
   esac
 done
 case $1 in
-  # V8 would let 48 MiB of short-lived objects gather. What is large with the worker lies outside of its heap.
-  worker) exec node --max-semi-space-size=1 "${at%/*}/cli.js" "$@" ;;
+  # V8 would let 48 MiB of short-lived objects gather. What is large with the worker lies outside of its heap: there malloc would
+  # keep a part of each size free for each of its threads.
+  worker)
+    MALLOC_ARENA_MAX=${MALLOC_ARENA_MAX:-2}
+    export MALLOC_ARENA_MAX
+    exec node --max-semi-space-size=1 "${at%/*}/cli.js" "$@"
+    ;;
   # It would look through all of its heap each time that some tens of megabytes of rows have passed by.
   restore-dump) exec node --initial-old-space-size=128 "${at%/*}/cli.js" "$@" ;;
 esac

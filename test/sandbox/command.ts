@@ -11,7 +11,7 @@ import { sandboxUser } from './user.js'
 /** The compiled program, as it is shipped. */
 export const cli = join(import.meta.dirname, '../../dist/cli.js')
 
-/** As the program starts itself (src/postbox.sh). */
+/** As the program starts itself (src/postbox.sh), here and below. */
 const HEAP_OPTION = '--max-semi-space-size=1'
 const HEAP_OPTIONS: Record<string, readonly string[]> = { 'restore-dump': ['--initial-old-space-size=128'] }
 
@@ -61,7 +61,7 @@ export class WorkerProcess {
   constructor(env: Record<string, string>, as: Program | null = null) {
     const { node, cli: shipped } = as ?? { node: process.execPath, cli }
     this.#child = spawn(node, [HEAP_OPTION, shipped, 'worker'], {
-      env: { ...bareEnvironment, POSTBOX_LOG_LEVEL: 'debug', ...env },
+      env: { ...bareEnvironment, MALLOC_ARENA_MAX: '2', POSTBOX_LOG_LEVEL: 'debug', ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
       ...(as ? sandboxUser() : null),
     })
