@@ -266,6 +266,9 @@ describe('the list of a server', () => {
       from_lsn: '0/100100',
       to_lsn: '0/300000',
       timeline: 1,
+      exact: true,
+      checked: 'listed',
+      checked_to_at: null,
     })
   })
 
