@@ -36,6 +36,8 @@ export interface JobRow {
 
 const BUCKET = 'backups'
 
+const second = () => Math.floor(Date.now() / 1000)
+
 /** A Postgres with the schema installed, a grant, a running worker and a local S3: what a user has on the first day. */
 export class BackedUpServer {
   worker!: WorkerProcess
@@ -43,6 +45,8 @@ export class BackedUpServer {
   source: SandboxPostgres
   #workerProgram: Program | null = null
   #isGuest = false
+  /** when it ended */
+  #lastBackup = 0
 
   private constructor(
     /** the server that holds the catalog; another one after a failover */
@@ -125,10 +129,16 @@ export class BackedUpServer {
     })
   }
 
-  /** A base backup from start to end; throws with the job's error and the worker's log when it fails. */
+  /**
+   * A base backup from start to end; throws with the job's error and the worker's log when it fails.
+   *
+   * Names of backups that begin in one second do not tell which came first, so each begins in another.
+   */
   async backUp(label: string | null = null): Promise<bigint> {
+    await until('the next second has begun', () => second() !== this.#lastBackup)
     const jobId = await this.startBase(label)
     const job = await this.ended(jobId)
+    this.#lastBackup = second()
     if (job.state !== 'done') throw new Error(`${JSON.stringify(job)}\n${this.worker.log}`)
     return jobId
   }
