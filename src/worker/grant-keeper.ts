@@ -29,6 +29,8 @@ export interface GrantKeeperOptions {
 /** Keeps the grant in use: from the issuer every hour, or what backup.install_grant() kept. */
 export class GrantKeeper {
   #grant: Grant | null = null
+  /** the issuer has answered begin() */
+  #hasAnswer = false
   /** by system identifier: when what is stored was listed, as far as the catalog has heard of it */
   readonly #heard = new Map<string, string>()
 
@@ -47,6 +49,16 @@ export class GrantKeeper {
   /** When the grant in use ends; null: there is none. */
   get expiresAt(): Date | null {
     return this.#grant && new Date(this.#grant.expires_at)
+  }
+
+  /** As load(), and asks the issuer once where there is no grant: nothing could be stored. Why it failed, run() says. */
+  async begin(signal: AbortSignal): Promise<void> {
+    await this.load()
+    if (this.#grant || !this.options.issuer) return
+    this.#hasAnswer = await this.#askIssuer(signal).then(
+      () => true,
+      () => false,
+    )
   }
 
   /** Reads the newest grant of the catalog; keeps the one in use when that is as new. */
@@ -70,7 +82,8 @@ export class GrantKeeper {
     const backoff = new Backoff(1000, 60_000)
     while (!signal.aborted) {
       try {
-        await this.#askIssuer(signal)
+        if (!this.#hasAnswer) await this.#askIssuer(signal)
+        this.#hasAnswer = false
         await catalog.reportProblem('issuer', null)
         backoff.reset()
         await delay(REFRESH_EVERY_MS, undefined, { signal }).catch(() => undefined)

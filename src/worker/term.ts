@@ -186,7 +186,7 @@ export class Term {
     if (isFirst) options.state.wal.ignoreBefore(Date.now())
     const requeued = await catalog.startWorker(version)
     const term = new Term(options, servers, await catalog.settings(), memory, ending)
-    await term.#grants.load()
+    await term.#grants.begin(ending.signal)
     options.log.info({ version, requeued }, 'the worker has begun')
     return term
   }

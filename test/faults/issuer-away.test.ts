@@ -66,6 +66,8 @@ test('a worker has its first grant from the issuer, without anybody who installs
   await backedUp.worker.says('got a grant')
   await backedUp.backUp()
   expect(await disagreements(backedUp)).toEqual([])
+  expect(backedUp.worker.log).not.toContain('grant_missing')
+  expect(backedUp.worker.log.split('got a grant')).toHaveLength(2)
 })
 
 test('while the issuer is down the last grant is used, which is said, and the issuer is used when it is back', async () => {
