@@ -64,6 +64,11 @@ sql 'select pg_switch_wal()' > /dev/null
 for _ in $(seq 60); do [ "$(sql 'select bytes_at_risk = 0 from backup.status')" != t ] || break; sleep 1; done
 sql 'select name, state, message from backup.checks order by name'
 
+page() { curl -sS -o /dev/null -w '%{http_code}' "$@" http://127.0.0.1:9187/; }
+say "the page without its token: $(page), with it: $(page -H "Authorization: Bearer $(compose exec -T worker cat /secrets/page-token)")"
+[ "$(page)" = 401 ]
+[ "$(page -H "Authorization: Bearer $(compose exec -T worker cat /secrets/page-token)")" = 200 ]
+
 say 'postbox list, verify, drill, restore, after a new start of S3'
 compose restart s3
 until_healthy s3

@@ -13,6 +13,7 @@ superuser=$(random 24) worker=$(random 24) token=postbox_$(random 32)
 printf %s "$superuser" | tee postgres/superuser-password > catalog/superuser-password
 printf %s "$worker" | tee postgres/worker-password > worker/database-password
 printf %s "$token" > worker/issuer-token
+random 16 > worker/page-token
 printf '[default]\naws_access_key_id = %s\naws_secret_access_key = %s\n' "$(random 10)" "$(random 20)" | tee s3/s3-key > issuer/s3-key
 printf 'servers:\n  db1:\n    token_sha256: %s\n    retention: { backups: { for: 7d }, point_in_time: 7d }\n' \
   "$(printf %s "$token" | sha256sum | cut -d ' ' -f 1)" > issuer/keyholder.yaml

@@ -64,6 +64,13 @@ describe('docker/compose.yaml', () => {
     }
   })
 
+  it('shows the page to who has its token', () => {
+    const { environment, ports } = services['worker']!
+    expect(environment).toMatchObject({ POSTBOX_PAGE_TOKEN_FILE: '/secrets/page-token' })
+    expect(ports).toEqual(['127.0.0.1:${PAGE_PORT:-9187}:' + /(?<=:)\d+$/.exec(environment!['POSTBOX_LISTEN']!)![0]])
+    expect(readFileSync(join(ROOT, 'docker/s3/make-secrets.sh'), 'utf8')).toMatch(/> worker\/page-token$/m)
+  })
+
   it('opens ports on the loopback address alone, and declares every volume', () => {
     for (const port of named.flatMap(({ service }) => service.ports ?? [])) expect(port).toMatch(/^127\.0\.0\.1:/)
     const used = named.flatMap(({ service }) => service.volumes ?? []).map((volume) => volume.split(':')[0]!)
