@@ -125,6 +125,11 @@ begin
             errcode = 'PB001',
             message = format('%L cannot be the setting %s', value, setting),
             hint = 'Use a positive interval such as ''5 minutes'' or ''8 days''.';
+    elsif setting = 'clock_max_skew' and span < interval '10 seconds' then
+        raise exception using
+            errcode = 'PB001',
+            message = format('%L cannot be the setting %s', value, setting),
+            hint = 'Use ''10 seconds'' or more: clocks are compared in steps of that.';
     end if;
     return span::text;
 end

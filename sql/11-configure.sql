@@ -1,3 +1,19 @@
+create or replace function backup._commit_locally()
+    -- While commits wait for the box, what lets it take something again must not wait for it: neither the worker nor
+    -- anybody else sees a transaction whose COMMIT has not returned.
+    returns void
+    language plpgsql
+    set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if current_setting('synchronous_standby_names') ~* '\mpostbox\M' and current_setting('synchronous_commit') <> 'off' then
+        perform set_config('synchronous_commit', 'local', true);
+    end if;
+end
+$$;
+
+comment on function backup._commit_locally() is 'Have this transaction not wait for a COMMIT to be in S3.';
+
 create or replace function backup.configure(
     -- one of backup.settings
     setting text,
@@ -36,6 +52,7 @@ begin
         on conflict on constraint setting_pk do update set value = excluded.value, set_at = now();
     end if;
     perform pg_notify('postbox', 'setting');
+    perform backup._commit_locally();
 end
 $$;
 

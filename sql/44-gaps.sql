@@ -75,6 +75,8 @@ comment on function backup._wal_holes(bigint, integer, pg_lsn) is 'Gaps that nob
 
 create or replace function backup._start_base_after_gap(
     system_identifier bigint,
+    -- the one that goes on after the gap
+    timeline integer,
     -- end of the gap
     lsn pg_lsn,
     reason text,
@@ -85,6 +87,10 @@ create or replace function backup._start_base_after_gap(
     language plpgsql
     set search_path = pg_catalog, pg_temp
 as $$
+declare
+    -- A gap that the server has left behind it, by a restore or a failover, no base backup of the server closes.
+    line_of integer := case when system_identifier = (select c.system_identifier from pg_control_system() c)
+        then greatest(timeline, backup._server_timeline()) else timeline end;
 begin
     if backup._setting_value('base_after_gap') <> 'on' then
         return;
@@ -92,9 +98,11 @@ begin
     -- A server that never was backed up loses nothing by a gap, and is not backed up unasked.
     -- One that was taken after it, when it was found late, has closed it already.
     if not exists (
-        select from backup._base_backup b
-        where b.system_identifier = _start_base_after_gap.system_identifier
+        select from backup._bases_on_line(system_identifier, line_of) b
         having min(b.start_lsn) < lsn and max(b.start_lsn) < lsn
+    ) or not exists (
+        select from backup._line(system_identifier, line_of) l
+        where l.on_timeline = _start_base_after_gap.timeline and (l.to_lsn is null or lsn <= l.to_lsn)
     ) then
         return;
     end if;
@@ -109,7 +117,7 @@ begin
 end
 $$;
 
-comment on function backup._start_base_after_gap(bigint, pg_lsn, text, boolean) is
+comment on function backup._start_base_after_gap(bigint, integer, pg_lsn, text, boolean) is
     'Queue the base backup that recovery past a gap needs, unless one is on its way or base_after_gap is off.';
 
 create or replace function backup._resume_base_after_gap(system_identifier bigint)
@@ -124,11 +132,11 @@ begin
     select g.* into gap
     from backup._wal_gap g
     where g.system_identifier = _resume_base_after_gap.system_identifier
-    order by g.to_lsn desc
+    order by g.timeline desc, g.to_lsn desc
     limit 1;
     -- What people have canceled since, or begun by themselves, is theirs.
     if found and 'failed' = (select j.state from backup._job j where j.kind = 'base' order by j.job_id desc limit 1) then
-        perform backup._start_base_after_gap(system_identifier, gap.to_lsn, gap.reason, true);
+        perform backup._start_base_after_gap(system_identifier, gap.timeline, gap.to_lsn, gap.reason, true);
     end if;
 end
 $$;
@@ -185,7 +193,7 @@ begin
 
     if found_from is not null then
         perform pg_notify('postbox', 'gap');
-        perform backup._start_base_after_gap(system_identifier, to_lsn, reason, running_begins_after);
+        perform backup._start_base_after_gap(system_identifier, timeline, to_lsn, reason, running_begins_after);
     end if;
     return found_from;
 end

@@ -27,6 +27,7 @@ begin
     if added is not null then
         delete from backup._grant g where g.expires_at <= clock_timestamp();
         perform pg_notify('postbox', 'grant');
+        perform backup._commit_locally();
     end if;
     return (content ->> 'expires_at')::timestamptz;
 end

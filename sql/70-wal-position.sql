@@ -196,7 +196,8 @@ begin
         since := coalesce(wal.idle_since, greatest(
             worker.started_at, (worker.problems -> 'wal' ->> 'since')::timestamptz,
             (select s.stored_at from backup._wal_segment s
-             order by s.system_identifier desc, s.timeline desc, s.start_lsn desc limit 1)));
+             where s.system_identifier = (select c.system_identifier from pg_control_system() c)
+             order by s.timeline desc, s.start_lsn desc limit 1)));
     end if;
 
     -- What else shows that WAL is older, as when a worker begins that has not seen it come: what the one before knew

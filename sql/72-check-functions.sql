@@ -106,12 +106,7 @@ create or replace function backup._check_backups()
     set search_path = pg_catalog, pg_temp
 as $$
 declare
-    -- After an upgrade the rows of the old cluster are here too, and none of its backups is one of the new cluster.
-    -- That is the one with the greatest identifier, which begins with the time of initdb.
-    system bigint := (select max(r.system_identifier) from backup._wal_range r);
-    last_base timestamptz := (
-        select max(b.stopped_at) from backup._base_backup b
-        where b.system_identifier = coalesce(system, b.system_identifier));
+    last_base timestamptz := (select max(b.stopped_at) from backup._own_bases() b);
     max_age interval := backup._setting_value('base_max_age')::interval;
     job backup._job;
     failed record;
@@ -189,14 +184,19 @@ create or replace function backup._check_drills()
     set search_path = pg_catalog, pg_temp
 as $$
 declare
+    -- What was proved of the cluster before an upgrade says nothing of this one.
+    system bigint := (select c.system_identifier from pg_control_system() c);
     last_drill backup._drill;
-    proved timestamptz := (select max(d.finished_at) from backup._drill d where d.ok);
-    first_base timestamptz := (select min(b.stopped_at) from backup._base_backup b);
+    proved timestamptz := (
+        select max(d.finished_at) from backup._drill d where d.ok and d.system_identifier = system);
+    first_base timestamptz := (select min(b.stopped_at) from backup._base_backup b where b.system_identifier = system);
     max_age interval := backup._setting_value('drill_max_age')::interval;
     again text := 'Where the S3 keys are, run "postbox drill"; the issuer passes its result on within the hour.';
 begin
     name := 'drill_age';
-    select d.* into last_drill from backup._drill d order by d.finished_at desc limit 1;
+    select d.* into last_drill from backup._drill d
+    where d.system_identifier = system
+    order by d.finished_at desc limit 1;
     if last_drill.ok is false then
         state := 'crit';
         message := format('the drill of %s failed with backup %s: %s', last_drill.finished_at, last_drill.backup_id,

@@ -9,8 +9,6 @@ as $$
 declare
     seconds numeric := (select r.seconds_at_risk from backup._at_risk() r);
     limit_seconds numeric := extract(epoch from backup._setting_value('wal_max_delay')::interval);
-    -- The newest cluster: identifiers begin with the time of initdb.
-    system bigint;
     newest_start pg_lsn;
     gap record;
     healing_job bigint;
@@ -35,16 +33,20 @@ begin
     end if;
     return next;
 
-    -- A gap is healed by the next base backup; what lay before it stays restorable up to the gap.
+    -- A gap is healed by the next base backup; what lay before it stays restorable up to the gap. Gaps and backups of a
+    -- cluster before an upgrade, or of a life that a restore has left, are nothing to this server.
     name := 'wal_gap';
-    system := (select max(r.system_identifier) from backup._wal_range r);
-    newest_start := (select max(b.start_lsn) from backup._base_backup b where b.system_identifier = system);
+    newest_start := (select max(b.start_lsn) from backup._own_bases() b);
     select count(*) as gaps, max(g.to_lsn) as to_lsn,
            count(*) filter (where g.to_lsn > coalesce(newest_start, '0/0')) as open_gaps,
            (array_agg(g.reason order by g.to_lsn desc))[1] as reason
     into gap
-    from backup.wal_gaps g
-    where g.system_identifier = system;
+    from (
+        select g.from_lsn, least(g.to_lsn, l.to_lsn) as to_lsn, g.reason
+        from backup.wal_gaps g
+        join backup._own_line() l on l.system_identifier = g.system_identifier and l.timeline = g.timeline
+        where l.to_lsn is null or g.from_lsn < l.to_lsn
+    ) g;
     state := case when gap.open_gaps > 0 then 'crit' else 'ok' end;
     message := case
         when gap.open_gaps > 0 then format('WAL is missing after the newest base backup, up to %s%s',

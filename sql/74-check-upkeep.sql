@@ -11,7 +11,8 @@ declare
     limit_bytes bigint := backup._setting_value('wal_max_at_risk')::bigint;
     last_stored timestamptz := (
         select s.stored_at from backup._wal_segment s
-        order by s.system_identifier desc, s.timeline desc, s.start_lsn desc limit 1);
+        where s.system_identifier = (select c.system_identifier from pg_control_system() c)
+        order by s.timeline desc, s.start_lsn desc limit 1);
     last_segment text := coalesce('; the last segment was stored at ' || last_stored, '; no segment was stored yet');
 begin
     name := 'wal_backlog';
@@ -119,6 +120,9 @@ begin
     state := case when percent < least_percent / 2 then 'crit' when percent < least_percent then 'warn' else 'ok' end;
     message := case when percent is null
         then 'the worker does not see the disk of the server; what is kept for it is in the check slot_limit'
+        when facts #> '{disk,of_data_directory}' = 'true'
+        then format('%s of %s are free on the disk of the data directory; whether pg_wal is on another, the worker may '
+            'not see', pg_size_pretty(free), pg_size_pretty(total))
         else format('%s of %s are free where the WAL lies', pg_size_pretty(free), pg_size_pretty(total)) end;
     hint := case when state <> 'ok' then
         'A full disk stops the server: make room, and see the check slot_limit for what is kept for Postbox.' end;

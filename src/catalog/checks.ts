@@ -29,7 +29,7 @@ export interface WorkerFacts {
   box_skew_seconds?: number
   database_skew_seconds?: number
   /** the file system that holds the WAL */
-  disk?: { free_bytes: number; total_bytes: number }
+  disk?: { free_bytes: number; total_bytes: number; of_data_directory?: true }
 }
 
 export interface WebhookTarget {

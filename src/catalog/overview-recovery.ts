@@ -9,6 +9,8 @@ const Window = z.object({
   system_identifier: z.string(),
   /** whether it is of the cluster that runs now, and not of one before an upgrade */
   is_current: z.boolean(),
+  /** and the server came by its timeline, which it has not left before the window begins */
+  is_own: z.boolean(),
   timeline: z.number().int(),
   from_at: z.number(),
   /** the last commit that is recorded */
@@ -44,6 +46,8 @@ const Base = z.object({
   stored_bytes: z.number(),
   /** whether a window begins with it */
   restorable: z.boolean(),
+  /** whether this server as it is comes from it */
+  is_own: z.boolean(),
 })
 export type OverviewBase = z.infer<typeof Base>
 
@@ -60,14 +64,20 @@ export function readRecovery(pool: CatalogPool): Promise<Recovery> {
   // The view is read once, however many backups there are.
   return pool.one(sql.type(Row)`
     with system as (
-      select coalesce((select max(c.system_identifier) from backup.wal_coverage c),
-                      (select max(b.system_identifier) from backup.base_backups b)) as system_identifier
+      select c.system_identifier from pg_control_system() c
+    ), own_line as materialized (
+      select l.* from backup._own_line() l
     ), window_of as materialized (
       select b.system_identifier, w.* from backup.recovery_windows w join backup.base_backups b using (backup_id)
     ), gap as materialized (
       select g.*, g.system_identifier = s.system_identifier as is_current from backup.wal_gaps g cross join system s
     ), span as (
       select w.system_identifier::text as system_identifier, w.system_identifier = s.system_identifier as is_current,
+             exists (
+               select from own_line l
+               where l.system_identifier = w.system_identifier and l.timeline = w.timeline
+                 and (l.to_lsn is null or min(w.from_lsn) <= l.to_lsn)
+             ) as is_own,
              w.timeline, w.to_lsn,
              (extract(epoch from min(w.from_at)) * 1000)::float8 as from_at,
              (extract(epoch from greatest(max(w.to_at), max(w.from_at))) * 1000)::float8 as to_at,
@@ -92,7 +102,12 @@ export function readRecovery(pool: CatalogPool): Promise<Recovery> {
       select b.backup_id, b.label, b.system_identifier::text as system_identifier, b.timeline,
              (extract(epoch from b.started_at) * 1000)::float8 as started_at,
              (extract(epoch from b.stopped_at) * 1000)::float8 as stopped_at, b.raw_bytes, b.stored_bytes,
-             exists (select from window_of w where w.backup_id = b.backup_id) as restorable
+             exists (select from window_of w where w.backup_id = b.backup_id) as restorable,
+             exists (
+               select from own_line l
+               where l.system_identifier = b.system_identifier and l.timeline = b.timeline
+                 and (l.to_lsn is null or b.stop_lsn <= l.to_lsn)
+             ) as is_own
       from backup.base_backups b order by b.stopped_at desc, b.backup_id desc limit ${ROWS_AT_MOST}
     )
     select (select coalesce(jsonb_agg(to_jsonb(w)), '[]') from span w) as windows,

@@ -22,7 +22,14 @@ const Dump = z.object({
 })
 export type OverviewDump = z.infer<typeof Dump>
 
-const Drill = z.object({ backup_id: z.string(), finished_at: z.number(), ok: z.boolean(), problem: Text })
+const Drill = z.object({
+  backup_id: z.string(),
+  finished_at: z.number(),
+  ok: z.boolean(),
+  problem: Text,
+  /** whether it is of the cluster that runs now, and not of one before an upgrade */
+  is_current: z.boolean(),
+})
 export type OverviewDrill = z.infer<typeof Drill>
 
 const Job = z.object({
@@ -65,6 +72,8 @@ export type OverviewCheck = z.infer<typeof Check>
 const Row = z.object({
   dumps: z.array(Dump),
   dump_count: z.number().int(),
+  /** what the newest dump of a whole database shows, masked ones aside */
+  whole_dump_at: Moment,
   drills: z.array(Drill),
   /** those that run or wait */
   jobs: z.array(Job),
@@ -82,8 +91,9 @@ export function readUpkeep(pool: CatalogPool): Promise<Upkeep> {
              d.raw_bytes, d.stored_bytes
       from backup.dumps d order by d.finished_at desc, d.dump_id desc limit ${DUMPS_AT_MOST}
     ), drill as (
-      select d.backup_id, (extract(epoch from d.finished_at) * 1000)::float8 as finished_at, d.ok, d.problem
-      from backup.drills d order by d.finished_at desc limit ${ROWS_AT_MOST}
+      select d.backup_id, (extract(epoch from d.finished_at) * 1000)::float8 as finished_at, d.ok, d.problem,
+             d.system_identifier = c.system_identifier as is_current
+      from backup.drills d cross join pg_control_system() c order by d.finished_at desc limit ${ROWS_AT_MOST}
     ), job as (
       select j.job_id, j.kind, j.state, j.label, j.phase, j.bytes_done, j.bytes_total, j.rate,
              extract(epoch from j.eta)::float8 as eta_seconds, j.schedule,
@@ -101,6 +111,8 @@ export function readUpkeep(pool: CatalogPool): Promise<Upkeep> {
     )
     select (select coalesce(jsonb_agg(to_jsonb(d)), '[]') from dump d) as dumps,
            (select count(*)::integer from backup.dumps) as dump_count,
+           (select (extract(epoch from max(d.snapshot_at)) * 1000)::float8
+            from backup.dumps d where d.whole and not d.masked) as whole_dump_at,
            (select coalesce(jsonb_agg(to_jsonb(d)), '[]') from drill d) as drills,
            (select coalesce(jsonb_agg(to_jsonb(j)), '[]') from job j) as jobs,
            (select coalesce(jsonb_agg(to_jsonb(s)), '[]') from schedule s) as schedules,

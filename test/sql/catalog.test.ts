@@ -116,7 +116,7 @@ describe.each(postgresVersions)('the typed catalog on Postgres %i', (version) =>
       code: 'object_conflict',
     })
 
-    const system = '7412345678901234567'
+    const system = await installed.systemIdentifier()
     expect(await catalog.previousManifest(system)).toBeNull()
     await expect(catalog.finishBase(jobId, finished(system, 2n * MIB, 3n * MIB))).rejects.toMatchObject({
       code: 'wal_missing',
@@ -141,7 +141,9 @@ describe.each(postgresVersions)('the typed catalog on Postgres %i', (version) =>
     const overview = await catalog.overviews.read()
     expect(overview).toMatchObject({
       postgres_version: expect.stringMatching(new RegExp(`^${version}\\.`)) as string,
-      windows: [{ timeline: 1, to_lsn: '0/300000', base_backups: 1, is_current: true, open: true, is_last: true }],
+      windows: [
+        { timeline: 1, to_lsn: '0/300000', base_backups: 1, is_current: true, is_own: true, open: true, is_last: true },
+      ],
       base_backups: [{ raw_bytes: 5_000_000_000, stopped_at: Date.UTC(2026, 0, 1, 0, 1), restorable: true }],
       base_count: 1,
       dumps: [],

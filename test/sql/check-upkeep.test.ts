@@ -64,6 +64,12 @@ describe.each(postgresVersions)('checks of what goes on by itself, on Postgres %
     ['clock', { box_skew_seconds: 700 }, 'crit', /of the box is 700 s ahead of/],
     ['disk', {}, 'ok', /does not see the disk/],
     ['disk', { disk: { free_bytes: 11e9, total_bytes: 100e9 } }, 'ok', /are free/],
+    [
+      'disk',
+      { disk: { free_bytes: 11e9, total_bytes: 100e9, of_data_directory: true } },
+      'ok',
+      /of the data directory; whether pg_wal is on another/,
+    ],
     ['disk', { disk: { free_bytes: 9e9, total_bytes: 100e9 } }, 'warn', /are free/],
     ['disk', { disk: { free_bytes: 4e9, total_bytes: 100e9 } }, 'crit', /are free/],
   ])('%s: what the worker measured: %j', async (name, facts, state, message) => {

@@ -144,8 +144,9 @@ describe.each(postgresVersions)('backup.checks on Postgres %i', (version) => {
   test('base_age and last_job: the newest base backup and the last job that ended', async () => {
     expect(await check('base_age')).toMatchObject({ state: 'crit', message: 'there is no base backup' })
     expect(await check('last_job')).toMatchObject({ state: 'ok', message: 'no job has ended yet' })
-    await record(catalog, 1, [{ number: 1 }])
-    await finish(catalog, 1, 'aging', { from: 1, to: 2 })
+    const system = await catalog.systemIdentifier()
+    await record(catalog, system, [{ number: 1 }])
+    await finish(catalog, system, 'aging', { from: 1, to: 2 })
     for (const [age, state] of [
       ['1 day', 'ok'],
       ['9 days', 'warn'],
@@ -196,15 +197,34 @@ describe.each(postgresVersions)('backup.checks on Postgres %i', (version) => {
     expect(await check('last_job')).toMatchObject({ state: 'ok' })
   })
 
-  test('base_age: a base backup from before an upgrade is none of the new cluster', async () => {
+  test('a base backup and a drill from before an upgrade are none of this cluster, though nothing of it is stored yet', async () => {
+    await catalog.rows('truncate backup._wal_segment, backup._wal_range, backup._drill, backup._base_backup')
     await record(catalog, 1, [{ number: 1 }])
     await finish(catalog, 1, 'before-upgrade', { from: 1, to: 2 })
     await catalog.rows('update backup._base_backup set stopped_at = now()')
-    expect(await check('base_age')).toMatchObject({ state: 'ok' })
-    await catalog.rows('begin')
-    await record(catalog, 2, [{ number: 1 }])
+    const drill = (system: string) =>
+      catalog.rows(
+        `insert into backup._drill (server, system_identifier, backup_id, target, started_at, finished_at, ok,
+           restore_seconds, recovery_seconds, restored_bytes, checks)
+         values ('db1', $1, 'x', 'latest', now(), now(), true, 1, 1, 1, '[]')`,
+        [system],
+      )
+    await drill('1')
+    const status = () =>
+      catalog.rows('select last_base_id, last_base_at, last_segment, last_drill_at from backup.status', [], 'mona')
     expect(await check('base_age')).toMatchObject({ state: 'crit', message: 'there is no base backup' })
-    await catalog.rows('rollback')
+    expect(await check('drill_age')).toMatchObject({ message: 'no restore was proved yet' })
+    expect(await status()).toEqual([
+      { last_base_id: null, last_base_at: null, last_segment: null, last_drill_at: null },
+    ])
+    const system = await catalog.systemIdentifier()
+    await record(catalog, system, [{ number: 1 }])
+    await finish(catalog, system, 'after-upgrade', { from: 1, to: 2 })
+    await catalog.rows('update backup._base_backup set stopped_at = now()')
+    await drill(system)
+    expect(await check('base_age')).toMatchObject({ state: 'ok' })
+    expect(await check('drill_age')).toMatchObject({ message: expect.stringContaining('was proved at') as string })
+    expect(await status()).toMatchObject([{ last_base_id: 'after-upgrade', last_drill_at: expect.any(Date) as Date }])
   })
 
   test('slot_limit: counts to the nearer of the two limits at which WAL is lost', async () => {
@@ -237,15 +257,17 @@ describe.each(postgresVersions)('backup.checks on Postgres %i', (version) => {
   })
 
   test('wal_gap: critical until a base backup was taken after the gap', async () => {
-    await record(catalog, 2, [{ number: 1 }, { number: 2 }])
-    await finish(catalog, 2, 'before-gap', { from: 1, to: 2 })
+    await catalog.rows('truncate backup._wal_segment, backup._wal_range, backup._base_backup')
+    const system = await catalog.systemIdentifier()
+    await record(catalog, system, [{ number: 1 }, { number: 2 }])
+    await finish(catalog, system, 'before-gap', { from: 1, to: 2 })
     expect(await check('wal_gap')).toMatchObject({ state: 'ok' })
-    await record(catalog, 2, [{ number: 4 }, { number: 5 }])
+    await record(catalog, system, [{ number: 4 }, { number: 5 }])
     expect(await check('wal_gap')).toMatchObject({
       state: 'crit',
       hint: expect.stringContaining('start_base') as string,
     })
-    await finish(catalog, 2, 'after-gap', { from: 4, to: 5 })
+    await finish(catalog, system, 'after-gap', { from: 4, to: 5 })
     expect(await check('wal_gap')).toMatchObject({
       state: 'ok',
       message: 'WAL is missing in 1 places before the newest base backup',

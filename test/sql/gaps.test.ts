@@ -22,12 +22,13 @@ describe.each(postgresVersions)('gaps on Postgres %i', (version) => {
   const catalog = installedServer(version)
   let listener: Client
   let heard: (string | undefined)[]
-  // Each test has a cluster of its own; the checks look at the newest.
-  let system = 0
+  let system: string
 
   beforeEach(async () => {
-    system++
-    await catalog.rows('truncate backup._job cascade')
+    system = await catalog.systemIdentifier()
+    await catalog.rows(
+      'truncate backup._job, backup._wal_segment, backup._wal_range, backup._wal_gap, backup._timeline cascade',
+    )
     await catalog.rows(`select backup.configure('base_after_gap', null)`)
     listener = await (await catalog.server()).connect({ user: 'mona' })
     heard = []

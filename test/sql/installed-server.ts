@@ -53,6 +53,11 @@ export class InstalledServer {
     return Object.values(rows[0]!)[0]!
   }
 
+  /** As pg_control_system() shows it: rows of any other are of another cluster. */
+  systemIdentifier(): Promise<string> {
+    return this.value('select system_identifier::text from pg_control_system()')
+  }
+
   /** The error that a statement ends in; fails when it ends in none. */
   async error(text: string, params: unknown[] = [], user?: string): Promise<SqlError> {
     try {
@@ -64,8 +69,14 @@ export class InstalledServer {
     throw new Error(`no error from: ${text}`)
   }
 
-  async remove(): Promise<void> {
+  /** After the server was restarted. */
+  async reconnect(): Promise<void> {
     for (const session of this.#sessions.values()) await session.then((client) => client.end()).catch(() => undefined)
+    this.#sessions.clear()
+  }
+
+  async remove(): Promise<void> {
+    await this.reconnect()
     await this.#starting?.then((server) => server.remove()).catch(() => undefined)
   }
 

@@ -92,7 +92,12 @@ const calls: [call: string, who: Person[]][] = [
   [`select backup._is_filtered(0, 0)`, []],
   [`select backup._queue_base(null, null, 'x')`, []],
   [`select backup._scheduled_target('base', null)`, []],
-  [`select backup._start_base_after_gap(0, '0/0', '', true)`, []],
+  [`select backup._start_base_after_gap(0, 1, '0/0', '', true)`, []],
+  [`select backup._commit_locally()`, []],
+  [`select backup._server_timeline()`, []],
+  [`select * from backup._line(0, 1)`, []],
+  [`select * from backup._bases_on_line(0, 1)`, []],
+  [`select * from backup._own_bases()`, []],
 ]
 
 describe.each(postgresVersions)('rights on Postgres %i', (version) => {
@@ -119,7 +124,7 @@ describe.each(postgresVersions)('rights on Postgres %i', (version) => {
     )
     const listed = calls.map(([call]) => /backup\.(\w+)/.exec(call)![1]!)
     const forViews =
-      /^(_setting_list|_setting_value|_worker_(lock_key|session|alive|report)|_grant_in_use|_segment_name|_rows_slot|_wal_position|_at_risk|lsn_range|lsn_multirange|_check_(worker|grants|backups|drills|wal_delay|wal_backlog|slot|dumps_alone|schedules|machine))$/
+      /^(_setting_list|_setting_value|_worker_(lock_key|session|alive|report)|_grant_in_use|_segment_name|_rows_slot|_wal_position|_at_risk|_own_line|lsn_range|lsn_multirange|_check_(worker|grants|backups|drills|wal_delay|wal_backlog|slot|dumps_alone|schedules|machine))$/
     for (const { proname } of rows)
       expect(listed.includes(proname) || forViews.test(proname) ? 'known' : proname).toBe('known')
   })

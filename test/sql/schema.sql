@@ -349,6 +349,7 @@ index CREATE INDEX wal_segment_key_idx ON backup._wal_segment USING hash (key)
 
 function _access_problem(target jsonb) returns text stable
 function _at_risk() returns TABLE(durable_lsn pg_lsn, bytes_at_risk bigint, seconds_at_risk numeric, since timestamp with time zone) security definer stable
+function _bases_on_line(system_identifier bigint, timeline integer) returns SETOF backup._base_backup stable
 function _begin_rebuild(system_identifier bigint) returns void
 function _canceled_error(job_id bigint) returns jsonb immutable
 function _check_backups() returns TABLE(name text, state text, message text, hint text) security definer stable
@@ -378,6 +379,7 @@ function _choice_problem(tables regclass[], schemas text[], label text, options 
 function _claim_job() returns TABLE(job_id bigint, kind text, target jsonb, attempt integer) security definer
 function _column(path text[]) returns TABLE(relation regclass, type_name text, not_null boolean) security definer stable
 function _column_path(name text) returns text[] immutable
+function _commit_locally() returns void
 function _covers_wal(system_identifier bigint, timeline integer, from_lsn pg_lsn, to_lsn pg_lsn) returns boolean security definer stable
 function _cron_field_problem(field text, what text, lowest integer, highest integer, size integer, names text[]) returns text immutable
 function _cron_has(field text, value integer, lowest integer, names text[]) returns boolean immutable
@@ -412,6 +414,7 @@ function _is_time_zone(name text) returns boolean stable
 function _knows_segment(system_identifier bigint, timeline integer, start_lsn pg_lsn, sha256 bytea) returns boolean security definer stable
 function _knows_timeline(system_identifier bigint, timeline integer, history text) returns boolean security definer stable
 function _life() returns text security definer stable
+function _line(system_identifier bigint, timeline integer) returns TABLE(on_timeline integer, to_lsn pg_lsn) stable
 function _lock_running(job_id bigint) returns backup._job
 function _lsn_distance(upper_lsn pg_lsn, lower_lsn pg_lsn) returns double precision immutable
 function _masks() returns TABLE(relation oid, column_name text, expression text, set_by_superuser boolean) security definer stable
@@ -421,6 +424,8 @@ function _missing_before(system_identifier bigint, timeline integer, lsn pg_lsn)
 function _named_table(name text) returns regclass stable
 function _note_checks() returns TABLE(name text, state text, message text, hint text, since timestamp with time zone, was text, changed boolean) security definer
 function _option_problem(options jsonb) returns text immutable
+function _own_bases() returns SETOF backup._base_backup stable
+function _own_line() returns TABLE(system_identifier bigint, timeline integer, to_lsn pg_lsn) security definer stable
 function _pattern_regex(pattern text) returns text immutable
 function _plan_schedule(name text, cron text, time_zone text, next_run_at timestamp with time zone, problem jsonb) returns void security definer
 function _planned_schedules() returns TABLE(name text, cron text, time_zone text, next_run_at timestamp with time zone, after_at timestamp with time zone, now_at timestamp with time zone) security definer stable
@@ -453,12 +458,13 @@ function _same_content(one bytea, other bytea) returns boolean immutable
 function _scheduled_target(kind text, options jsonb) returns jsonb
 function _segment_key(system_identifier bigint, timeline integer, start_lsn pg_lsn) returns text security definer stable
 function _segment_name(timeline integer, start_lsn pg_lsn, segment_bytes integer) returns text immutable
+function _server_timeline() returns integer stable
 function _set_mask(column_name text, expression text) returns void security definer
 function _set_schedule(name text, cron text, kind text, options jsonb, time_zone text) returns void security definer
 function _setting_list() returns TABLE(setting text, default_value text, unit text, meaning text) immutable
 function _setting_value(setting text) returns text security definer stable
 function _shown_position() returns TABLE(timeline integer, durable_lsn pg_lsn, waits_since timestamp with time zone, streaming boolean) security definer stable
-function _start_base_after_gap(system_identifier bigint, lsn pg_lsn, reason text, running_begins_after boolean) returns void
+function _start_base_after_gap(system_identifier bigint, timeline integer, lsn pg_lsn, reason text, running_begins_after boolean) returns void
 function _start_worker(version text) returns integer security definer
 function _stored_wal(since timestamp with time zone, at_most integer) returns TABLE(minute_at timestamp with time zone, bytes bigint, segments integer) security definer stable
 function _try_expression(relation regclass, expression text, type_name text) returns boolean
@@ -515,6 +521,7 @@ grant execute on backup._knows_timeline(bigint,integer,text) to backup_worker
 grant execute on backup._masks() to backup_worker
 grant execute on backup._matching(text[]) to backup_worker
 grant execute on backup._note_checks() to backup_worker
+grant execute on backup._own_line() to backup_monitor, backup_operator, backup_worker
 grant execute on backup._plan_schedule(text,text,text,timestamp with time zone,j to backup_worker
 grant execute on backup._planned_schedules() to backup_worker
 grant execute on backup._previous_dump(bigint) to backup_worker

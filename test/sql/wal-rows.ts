@@ -38,7 +38,7 @@ export function segment(choice: SegmentChoice): Record<string, unknown> {
 /** Records segments as the worker; resolves to the transaction id it was told. */
 export function record(
   catalog: InstalledServer,
-  system: number,
+  system: number | string,
   choices: readonly SegmentChoice[],
 ): Promise<string | null> {
   const text = 'select backup._record_segments($1, $2)'
@@ -46,7 +46,7 @@ export function record(
 }
 
 /** A described base backup over whole segments, as the worker passes it. */
-export function base(system: number, backupId: string, choice: BaseChoice): Record<string, unknown> {
+export function base(system: number | string, backupId: string, choice: BaseChoice): Record<string, unknown> {
   const { timeline = 1, from, to, stopped = 0, ...more } = choice
   return {
     backup_id: backupId,
@@ -80,7 +80,7 @@ export interface BaseChoice {
 /** Queues, claims and finishes a base backup; resolves to its job. */
 export async function finish(
   catalog: InstalledServer,
-  system: number,
+  system: number | string,
   backupId: string,
   choice: BaseChoice,
 ): Promise<string> {

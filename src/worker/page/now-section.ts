@@ -60,9 +60,9 @@ function bigTime(at: number, now: number): Html {
 
 function figuresNow(overview: Overview): Html {
   const { now_at: now, grant_expires_at: expires } = overview
-  const [base] = overview.base_backups
+  const base = overview.base_backups.find(({ is_own }) => is_own)
   const [dump] = overview.dumps
-  const [drill] = overview.drills
+  const drill = overview.drills.find(({ is_current }) => is_current)
   const next = overview.schedules.find(({ next_run_at }) => next_run_at !== null)
   return facts(
     fact(

@@ -16,9 +16,9 @@ export interface Safety {
   why: string
 }
 
-/** The window that goes on: of the newest timeline of the cluster that runs now. */
+/** The window that goes on: of the newest timeline that this server came by. */
 export const newestWindow = ({ windows }: Overview): OverviewWindow | null =>
-  windows.find(({ is_current }) => is_current) ?? null
+  windows.find(({ is_current, is_own }) => is_current && is_own) ?? null
 
 /** Until when all can be restored, as far as it is known, and never later. */
 export function safety(seen: Seen): Safety {
@@ -77,13 +77,13 @@ function withCatalog(overview: Overview, durable: Lsn | null): Safety {
 
 /** Where WAL is not stored: as of the newest dump, and nothing between two. */
 function byDumps(overview: Overview): Safety {
-  const newest = overview.dumps.filter(({ whole, masked }) => whole && !masked).map((one) => one.snapshot_at)
-  if (newest.length === 0) {
+  const { whole_dump_at: until } = overview
+  if (until === null) {
     const why = 'WAL is not stored (stream_wal is off), and there is no whole dump: SELECT backup.start_dump().'
     return { level: 'crit', words: 'Nothing can be restored yet', until: null, atLeast: false, why }
   }
   const why = 'As of the newest whole dump, of its database alone. WAL is not stored: the setting stream_wal is off.'
-  return { ...stateOfChecks(overview), until: Math.max(...newest), atLeast: false, why }
+  return { ...stateOfChecks(overview), until, atLeast: false, why }
 }
 
 function stateOfChecks({ checks }: Overview): Pick<Safety, 'level' | 'words'> {
