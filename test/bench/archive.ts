@@ -167,6 +167,7 @@ function report(measured: readonly Measured[][], peer: string | null): BenchResu
       `${peer ?? 'pgBackRest was not installed'}, repository in a local folder. Async: its background process has stored the segment, which it does ahead where there is a backlog, and left a file that says so; a call looks at that file and compares no bytes. Without async a call does what Postbox's does: it hashes the segment and compares it with what is stored.`,
       "Left out: the storing itself (see wal), the wait for it where the segment is not stored yet, and what pgBackRest's background process takes. The file is in the page cache. The ratio is of wall time, with async.",
     ],
+    goals: [],
     columns: ['run', 'call', 'wall ms', 'CPU ms', 'CPU ms of the worker'],
     rows: measured.flatMap((round, index) =>
       round.map((one) => [

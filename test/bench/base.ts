@@ -85,6 +85,7 @@ function report(
 ): BenchResult {
   const ratios = measured.flatMap(({ ours, theirs }) => (theirs ? [theirs.seconds / ours.seconds] : [])).toSorted()
   const ratio = ratios.length > 0 ? ratios[Math.floor(ratios.length / 2)]! : null
+  const most = Math.round(Math.max(...measured.map(({ ours }) => ours.peakBytes)) / 1024 ** 2)
   const mebibytes = (run: Run | null) => (run ? String(Math.round(run.peakBytes / 1024 ** 2)) : '–')
   return {
     title: `full base backup of ${(bytes / 1e9).toFixed(1)} GB to Ceph over TLS`,
@@ -92,6 +93,10 @@ function report(
       `Postbox beside ${peer ?? 'nothing: pgBackRest was not installed'} (process-max=2), both zstd ${LEVEL}, Postgres 15, two runs in turn.`,
       'Wall time: from the call of backup.start_base() until backup.wait() returns, WAL and manifest stored; of pgBackRest, its command, without WAL.',
       'Memory: the most that was resident, of the worker, and of all pgBackRest processes together.',
+    ],
+    goals: [
+      { of: 'time, by the ratio in the middle', value: ratio && Number(ratio.toFixed(2)), atLeast: 1.5 },
+      { of: 'memory', value: most, atMost: 256, unit: ' MiB' },
     ],
     columns: ['run', 'Postbox s', 'pgBackRest s', 'ratio', 'Postbox MiB', 'pgBackRest MiB'],
     rows: measured.map(({ ours, theirs }, index) => [

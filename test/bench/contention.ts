@@ -77,8 +77,8 @@ function report(measured: readonly Measured[], bytes: number): BenchResult {
     notes: [
       `pgbench at ${RATE} transactions a second; base backup at zstd 1 to Ceph over TLS, at full speed, on the same cores. wal_interval 1 s.`,
       'Delay: from the end of WAL at a moment, fifty times a second, until it is reported as flushed, only while the backup runs.',
-      'Goal: p99 under twice the interval.',
     ],
+    goals: [{ of: 'the p99 beside it, of every run', value: worst, atMost: 2 * INTERVAL_MS, unit: ' ms' }],
     columns: ['run', 'backup s', 'p50 ms beside it', 'p99 ms beside it', 'p50 ms without', 'p99 ms without'],
     rows: measured.map(({ quiet, during, backupSeconds }, index) =>
       [index + 1, backupSeconds.toFixed(1), during.p50, during.p99, quiet.p50, quiet.p99].map(String),

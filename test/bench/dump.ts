@@ -177,6 +177,7 @@ function report(measured: readonly { ours: OwnRun; theirs: Run }[], bytes: numbe
   }
   const ratio = median((one) => one.dumpSeconds)
   const restoreRatio = median((one) => one.restoreSeconds)
+  const most = Math.round(Math.max(...measured.map(({ ours }) => ours.peakBytes)) / 1024 ** 2)
   return {
     title: `logical dump of ${(bytes / 1e9).toFixed(1)} GB to Ceph over TLS, and back`,
     notes: [
@@ -184,6 +185,11 @@ function report(measured: readonly { ours: OwnRun; theirs: Run }[], bytes: numbe
       `Half of the rows in one table, the rest in ${SMALL_TABLES}; each with a primary key and an index.`,
       'Wall time: of a dump from the call of backup.start_dump() until backup.wait() returns; of pg_dump, both commands.',
       'Memory: the most that was resident, of a worker that was started for this dump.',
+    ],
+    goals: [
+      { of: 'the dump, by the ratio in the middle', value: ratio, atLeast: 1.3 },
+      { of: 'the restore, by the ratio in the middle', value: restoreRatio, atLeast: 1.2 },
+      { of: 'memory', value: most, atMost: 256, unit: ' MiB' },
     ],
     columns: [
       'run',

@@ -7,7 +7,7 @@ import { benchDump } from './dump.js'
 import { benchReplay } from './replay.js'
 import { benchSync } from './sync.js'
 import { benchWal } from './wal.js'
-import { writeReport, type BenchResult } from './report.js'
+import { isReached, writeReport, type BenchResult } from './report.js'
 
 export interface BenchOptions {
   runs: number
@@ -46,7 +46,8 @@ async function main(): Promise<void> {
   const result = await bench({ runs: Number(values.runs), gigabytes: Number(values.gigabytes) })
   const machine = `${cpus().length} cores (${cpus()[0]!.model.trim()}), ${Math.round(totalmem() / 1024 ** 3)} GiB`
   await writeReport(name, result, { machine, command: `npm run bench -- ${process.argv.slice(2).join(' ')}` })
-  if (values.json) process.stdout.write(JSON.stringify({ bench: name, ...result.summary }) + '\n')
+  const goals = result.goals.map((goal) => ({ ...goal, reached: isReached(goal) }))
+  if (values.json) process.stdout.write(JSON.stringify({ bench: name, ...result.summary, goals }) + '\n')
 }
 
 await main()

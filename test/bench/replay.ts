@@ -146,6 +146,10 @@ function report(measured: readonly Measured[], peer: string | null): BenchResult
       'Time: by the log of Postgres, from its start until "redo done", which includes the answer that there is no more WAL. The base backup was restored before.',
       'Messages (pg_logical_emit_message) replay at no cost, so that fetching is the limit; inserts are applied to their table.',
     ],
+    goals: [
+      { of: 'messages, by the ratio in the middle', value: ratio('messages'), atLeast: 1.5 },
+      { of: 'inserts, by the ratio in the middle', value: ratio('inserts'), atLeast: 1.5 },
+    ],
     columns: ['WAL', 'Postbox segments/s', 'pgBackRest segments/s', 'ratio', 'Postbox s', 'pgBackRest s'],
     rows: measured.map(({ load, ours, theirs }) => [
       load,

@@ -8,8 +8,19 @@ export interface BenchResult {
   columns: string[]
   /** one row a run */
   rows: string[][]
+  goals: Goal[]
   /** what --json prints; `ratio`: peer ÷ Postbox, so more than 1 is faster than the peer; null without a peer */
   summary: { ratio: number | null } & Record<string, unknown>
+}
+
+export interface Goal {
+  /** such as `restore` */
+  of: string
+  /** null: without a peer it was not measured */
+  value: number | null
+  atLeast?: number
+  atMost?: number
+  unit?: string
 }
 
 const FILE = join(import.meta.dirname, '../../docs/benchmarks.md')
@@ -35,6 +46,7 @@ export async function writeReport(
     ...result.rows.map((row) => `| ${row.join(' | ')} |`),
     '',
     ...result.notes.map((note) => `* ${note}`),
+    ...result.goals.map((goal) => `* ${goalInWords(goal)}`),
     '',
   ].join('\n')
   process.stdout.write(`${section}\n`)
@@ -43,4 +55,18 @@ export async function writeReport(
   const kept = others.filter((other) => !other.startsWith(`## ${name}:`)).map((other) => other.trimEnd() + '\n')
   const sections = [...kept, section.trimEnd() + '\n'].toSorted()
   await writeFile(FILE, [head!.trimEnd() + '\n', ...sections].join('\n'))
+}
+
+export function isReached({ value, atLeast = -Infinity, atMost = Infinity }: Goal): boolean | null {
+  return value === null ? null : value >= atLeast && value <= atMost
+}
+
+function goalInWords(goal: Goal): string {
+  const { of, value, atLeast, atMost, unit = '' } = goal
+  const goals = [
+    atLeast !== undefined && `at least ${atLeast}${unit}`,
+    atMost !== undefined && `at most ${atMost}${unit}`,
+  ]
+  const found = value === null ? 'not measured' : `${isReached(goal) ? 'reached' : 'not reached'}, ${value}${unit}`
+  return `Goal for ${of}: ${goals.filter(Boolean).join(', ')}. ${found[0]!.toUpperCase()}${found.slice(1)}.`
 }

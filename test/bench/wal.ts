@@ -176,6 +176,10 @@ function report(measured: readonly Measured[], peer: string | null): BenchResult
       "CPU time and the most that was resident are the worker's, from its start.",
       'Server, S3 and both archivers share the cores. With both at zstd 3 they are busy throughout, so that the ratio is one of CPU time, of which S3 takes a third.',
     ],
+    goals: [
+      { of: `${SETTINGS[0].name}, by the ratio in the middle`, value: ratio(SETTINGS[0]), atLeast: 2 },
+      { of: `${SETTINGS[1].name}, by the ratio in the middle`, value: ratio(SETTINGS[1]), atLeast: 2 },
+    ],
     columns: ['compression', 'Postbox segments/s', 'pgBackRest segments/s', 'ratio', 'Postbox CPU s', 'Postbox MiB'],
     rows: measured.map(({ settings, ours, theirs }) => [
       settings.name,
