@@ -205,6 +205,7 @@ export class Term {
     const { state } = this.options
     state.begin({
       catalog: this.servers.catalog,
+      walWanted: () => this.#wal.isWanted,
       streaming: () => this.#wal.streaming,
       durable: () => this.#wal.durable,
       grantExpiresAt: () => this.#grants.expiresAt,

@@ -114,6 +114,16 @@ test('healthy is the worker while it turns, ready while WAL flows', async () => 
   await until('it is ready again', async () => (await ask('/readyz')).status === 200)
 })
 
+test('where WAL is not wanted, ready is a worker that streams none', async () => {
+  const configure = (value: string) => backedUp.postgres.query("select backup.configure('stream_wal', $1)", [value])
+  await until('it is ready', async () => (await ask('/readyz')).status === 200)
+  await configure('off')
+  await until('WAL is not streamed', async () => value(await scrape(), 'postbox_wal_streaming') === 0)
+  expect(await ask('/readyz')).toMatchObject({ status: 200, body: '{"ok":true,"problems":[]}' })
+  await configure('on')
+  await until('WAL is streamed again', async () => value(await scrape(), 'postbox_wal_streaming') === 1)
+})
+
 test('alert rules and dashboard speak of metrics that are there', async () => {
   const worker = await scrape()
   const issuer = await issuerMetrics()
