@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { commands } from '../../src/commands/registry.js'
 import { sourcePages } from '../docs/pages.js'
 import { filesIn } from './source-files.js'
 
@@ -13,6 +14,17 @@ describe('the pages that are made', async () => {
 
   test.each(pages)('%s is what "npm run docs" makes now', (path, text) => {
     expect(read(path)).toBe(text)
+  })
+
+  test('say of every command that ends in a way of its own how it ends', () => {
+    const [head] = read('docs/reference/commands.md').split('\n## ')
+    const own = commands.filter(({ failureExitCode }) => failureExitCode !== undefined)
+    expect(own.map(({ name }) => name)).toEqual(['check', 'fetch-wal'])
+    for (const { name, failureExitCode } of own) expect(head).toContain(`\`${name}\` with ${failureExitCode}`)
+    expect(head).toContain(
+      '| [status](#postbox-status) | 0 all is well, 3 there are warnings, 4 something is critical;',
+    )
+    expect(head).toContain('255 anything else')
   })
 
   test('say of every error where it comes from', () => {
