@@ -64,3 +64,24 @@ const headings = (text: string): string[] =>
       .replace(/[^\p{L}\p{N} _-]/gu, '')
       .replaceAll(' ', '-'),
   )
+
+test('the page on monitoring names every way to watch, and first that a dead worker tells nobody', () => {
+  const page = read('docs/how-to/monitoring.md')
+  const [, first] = page.split('\n\n')
+  expect(first).toMatch(/^\*\*A dead worker tells nobody\.\*\* .*from outside/)
+  for (const way of [
+    'backup.checks',
+    'postbox check',
+    'LISTEN postbox_checks',
+    "'webhook_url'",
+    '/metrics',
+    '](../prometheus-rules.yaml)',
+    '](../grafana-dashboard.json)',
+    'postbox status',
+    '](../../README.md#a-page)',
+  ]) {
+    expect(page).toContain(way)
+  }
+  // It tries once what is needed, and says nothing of what was stored.
+  expect(page).not.toContain('doctor --json')
+})
