@@ -4,6 +4,7 @@ import { z } from 'zod'
 import { Secret } from '../secret.js'
 import { catalogError } from './catalog-error.js'
 import { sessionConfig } from './driver.js'
+import { endClient, hangUpOnAbort } from './end-client.js'
 import { json, type CatalogPool } from './pool.js'
 import { Nothing } from './row-values.js'
 
@@ -89,16 +90,13 @@ const Figures = z.object({
 })
 export type Figures = z.infer<typeof Figures>
 
-/** All checks and some figures, by a login that may read them. Throws as the catalog does, within some seconds. */
+/** All checks and some figures, by a login that may read them. Throws as the catalog does; `signal` hangs up. */
 export async function readChecks(
   databaseUrl: Secret,
-  withinMs: number,
+  signal: AbortSignal,
 ): Promise<{ checks: Check[]; figures: Figures }> {
-  const client = new pg.Client({
-    ...sessionConfig(databaseUrl, 'postbox check'),
-    connectionTimeoutMillis: withinMs,
-    query_timeout: withinMs,
-  })
+  const client = new pg.Client({ ...sessionConfig(databaseUrl, 'postbox check'), connectionTimeoutMillis: 0 })
+  const forget = hangUpOnAbort(client, signal)
   // A lost connection is said by the query; without a listener it would end the process.
   client.on('error', () => undefined)
   try {
@@ -122,6 +120,7 @@ export async function readChecks(
   } catch (thrown) {
     throw catalogError(thrown)
   } finally {
-    await client.end().catch(() => undefined)
+    await endClient(client).catch(() => undefined)
+    forget()
   }
 }

@@ -4,7 +4,7 @@ import { PostboxError } from '../errors.js'
 import type { Secret } from '../secret.js'
 import { catalogError } from './catalog-error.js'
 import { sessionConfig } from './driver.js'
-import { endClient } from './end-client.js'
+import { endClient, hangUpOnAbort } from './end-client.js'
 import { BigIntText, NumberText } from './row-values.js'
 import { TIMELINE_NOW } from './wal.js'
 
@@ -20,6 +20,14 @@ interface Candidate {
   answer: z.infer<typeof Answer> | PostboxError
 }
 
+/** For who would rather ask fewer than wait for all. */
+export interface Haste {
+  /** when it is aborted, who has not answered is taken to be away */
+  signal: AbortSignal
+  /** how long others are waited for once a primary has answered, which may be one that a failover left behind */
+  othersMs: number
+}
+
 /**
  * The one of several servers that is the primary, where alone the catalog can be written. One address is taken as it is.
  *
@@ -27,10 +35,16 @@ interface Candidate {
  *
  * Throws `database_unavailable` while none is, `config_invalid` when they are not copies of each other, and what each of
  * them says when all refuse.
+ *
+ * @param haste only for who reads: to write to a primary that was left behind is worse than to wait
  */
-export async function findPrimary(urls: readonly Secret[], warn: (text: string) => void): Promise<Secret> {
+export async function findPrimary(
+  urls: readonly Secret[],
+  warn: (text: string) => void,
+  haste: Haste | null = null,
+): Promise<Secret> {
   if (urls.length === 1) return urls[0]!
-  const candidates = await Promise.all(urls.map(ask))
+  const candidates = await (haste ? askInHaste(urls, haste) : Promise.all(urls.map((url) => ask(url, null))))
   checkOneSystem(candidates)
   const primaries = candidates.filter((one) => timelineOf(one) !== null)
   const [first, ...others] = primaries.toSorted((a, b) => timelineOf(b)! - timelineOf(a)!)
@@ -41,8 +55,25 @@ export async function findPrimary(urls: readonly Secret[], warn: (text: string) 
   return first.url
 }
 
-async function ask(url: Secret): Promise<Candidate> {
-  const client = clientFor(url)
+async function askInHaste(urls: readonly Secret[], { signal, othersMs }: Haste): Promise<Candidate[]> {
+  const found = new AbortController()
+  const enough = AbortSignal.any([signal, found.signal])
+  const asked = urls.map(async (url) => {
+    const candidate = await ask(url, enough)
+    if (timelineOf(candidate) !== null) {
+      setTimeout(() => {
+        found.abort()
+      }, othersMs).unref()
+    }
+    return candidate
+  })
+  return Promise.all(asked)
+}
+
+/** @param signal hangs up; null: after 15 s */
+async function ask(url: Secret, signal: AbortSignal | null): Promise<Candidate> {
+  const client = clientFor(url, signal ? { connectionTimeoutMillis: 0 } : { query_timeout: 15_000 })
+  const forget = signal && hangUpOnAbort(client, signal)
   const address = `${client.host}:${client.port}`
   // A server that goes away is said by the query; without a listener it would end the process.
   client.on('error', () => undefined)
@@ -56,12 +87,13 @@ async function ask(url: Secret): Promise<Candidate> {
     return { url, address, answer: catalogError(thrown) }
   } finally {
     await endClient(client).catch(() => undefined)
+    forget?.()
   }
 }
 
-function clientFor(url: Secret): pg.Client {
+function clientFor(url: Secret, timeouts: pg.ClientConfig): pg.Client {
   try {
-    return new pg.Client({ ...sessionConfig(url, 'postbox'), query_timeout: 15_000 })
+    return new pg.Client({ ...sessionConfig(url, 'postbox'), ...timeouts })
   } catch (thrown) {
     throw catalogError(thrown)
   }

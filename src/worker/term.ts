@@ -20,6 +20,7 @@ import type { Source } from './source.js'
 import { ScheduleKeeper } from './schedule-keeper.js'
 import type { HeldSegments } from './segment-recorder.js'
 import { SynchronousWatch } from './synchronous-watch.js'
+import type { WaitingChanges } from './waiting-changes.js'
 import { WalKeeper } from './wal-keeper.js'
 import { Webhook } from './webhook.js'
 import type { WorkerState } from './worker-state.js'
@@ -52,10 +53,11 @@ export interface Servers {
 /** WAL has connections of its own, so that a base backup never makes it wait. */
 const WAL_CONNECTIONS = 4
 
-/** What is known of WAL whichever server holds the catalog. */
-export interface WalMemory {
+/** What is known whichever server holds the catalog. */
+export interface TermMemory {
   age: WalAge
   held: HeldSegments
+  changes: WaitingChanges
 }
 
 /** All that a worker does while it holds the worker lock: grants, WAL and jobs, side by side. */
@@ -77,7 +79,7 @@ export class Term {
     readonly options: WorkerOptions,
     readonly servers: Servers,
     settings: Settings,
-    { age, held }: WalMemory,
+    { age, held, changes }: TermMemory,
     readonly ending: AbortController,
   ) {
     const { issuer, ca, threads, log, state } = options
@@ -145,7 +147,7 @@ export class Term {
     this.#schedules = new ScheduleKeeper(catalog, log, () => {
       state.turned('schedules')
     })
-    this.#webhook = new Webhook(catalog, ca, log)
+    this.#webhook = new Webhook(catalog, ca, changes, log)
     this.#checks = new CheckWatch({
       catalog,
       clock,
@@ -168,7 +170,7 @@ export class Term {
   static async begin(
     options: WorkerOptions,
     servers: Servers,
-    memory: WalMemory,
+    memory: TermMemory,
     ending: AbortController,
   ): Promise<Term> {
     const { catalog } = servers
@@ -205,6 +207,7 @@ export class Term {
     const { state } = this.options
     state.begin({
       catalog: this.servers.catalog,
+      walWanted: () => this.#wal.isWanted,
       streaming: () => this.#wal.streaming,
       durable: () => this.#wal.durable,
       grantExpiresAt: () => this.#grants.expiresAt,
@@ -227,6 +230,7 @@ export class Term {
   async #readSettings(): Promise<void> {
     this.#settings = await this.servers.catalog.settings()
     this.#wal.lookAtSettings()
+    this.#webhook.lookAtSettings()
     this.#launcher.tell({ kind: 'rate', bytesPerSecond: this.#settings.upload_rate_limit })
   }
 

@@ -142,7 +142,7 @@ export class WalKeeper {
     const keepLimit = new KeepLimit(source, settings)
     let walGone = 0
     while (!signal.aborted) {
-      if (!this.#isWanted) {
+      if (!this.isWanted) {
         await this.#restUnwanted(signal)
         continue
       }
@@ -184,11 +184,12 @@ export class WalKeeper {
 
   /** The settings may have changed: WAL that is not wanted any more is not read any further. */
   lookAtSettings(): void {
-    if (!this.#isWanted) this.#session?.abort(notWanted())
+    if (!this.isWanted) this.#session?.abort(notWanted())
     else if (this.#session === null) this.#retry.wake()
   }
 
-  get #isWanted(): boolean {
+  /** Whether WAL is to be stored at all. */
+  get isWanted(): boolean {
     return this.options.settings().stream_wal === 'on'
   }
 
@@ -199,7 +200,7 @@ export class WalKeeper {
     this.#boxTrouble = false
     log.info('WAL is not stored: the setting stream_wal is off')
     await catalog.reportProblem('wal', null).catch(() => undefined)
-    while (!signal.aborted && !this.#isWanted) {
+    while (!signal.aborted && !this.isWanted) {
       this.#slot.forget(notWanted())
       await this.#retry.wait(REST_MS, signal)
     }

@@ -5,78 +5,104 @@ import type { Catalog } from '../catalog/catalog.js'
 import type { NotedCheck, WebhookTarget } from '../catalog/checks.js'
 import { asPostboxError, PostboxError } from '../errors.js'
 import { Backoff } from './backoff.js'
+import type { Change, WaitingChanges } from './waiting-changes.js'
 import { Wakeup } from './wakeup.js'
 
 const ANSWER_WITHIN_MS = 10_000
 const TRIES = 5
-/** What waits longer is no news. */
-const MOST_WAITING = 200
-
-interface Change {
-  name: string
-  from: string | null
-  to: string
-  message: string
-  hint: string | null
-  at: string
-}
 
 /**
  * Posts each change of a check as JSON to the setting `webhook_url`, one after another, and tries again when that fails.
- * Nothing waits for it; what cannot be posted is logged, and shown by the check `webhook`.
+ * A webhook that was set anew is tried at once. Nothing waits for it; what cannot be posted is logged, and shown by the
+ * check `webhook`.
  */
 export class Webhook {
-  readonly #waiting: Change[] = []
   readonly #wakeup = new Wakeup()
+  /** wakes who waits to try again */
+  readonly #retry = new Wakeup()
+  #mayHaveChanged = true
 
   constructor(
     readonly catalog: Catalog,
     /** trusted besides the public ones */
     readonly ca: string | undefined,
+    readonly changes: WaitingChanges,
     readonly log: Logger,
     readonly firstDelayMs = 1000,
   ) {}
 
   send(checks: readonly NotedCheck[]): void {
-    for (const { name, was, state, message, hint, at } of checks) {
-      // A change of its own check would be one more to post.
-      if (name === 'webhook') continue
-      this.#waiting.push({ name, from: was, to: state, message, hint, at: at.toISOString() })
-    }
-    const tooMany = this.#waiting.splice(0, Math.max(0, this.#waiting.length - MOST_WAITING))
-    if (tooMany.length > 0) this.log.warn({ changes: tooMany.length }, 'the webhook is too slow: changes were dropped')
+    const dropped = this.changes.add(checks)
+    if (dropped > 0) this.log.warn({ changes: dropped }, 'the webhook is too slow: changes were dropped')
     this.#wakeup.wake()
+  }
+
+  /** The settings may have changed. */
+  lookAtSettings(): void {
+    this.#mayHaveChanged = true
+    this.#wakeup.wake()
+    this.#retry.wake()
   }
 
   /** Runs until `signal` is aborted; of the webhook's own failures none ends it. */
   async run(signal: AbortSignal): Promise<void> {
+    const { changes, log } = this
     while (!signal.aborted) {
-      const change = this.#waiting.shift()
+      if (this.#mayHaveChanged) await this.#lookAtTarget(signal)
+      const change = changes.first
       if (change) await this.#deliver(change, signal)
       else await this.#wakeup.wait(60_000, signal)
     }
+    if (changes.size > 0) log.warn({ changes: changes.size }, 'changes of checks still wait for the webhook')
   }
 
+  /** What was said of another address is not true of this one. */
+  async #lookAtTarget(signal: AbortSignal): Promise<void> {
+    const { catalog, changes } = this
+    const backoff = this.#backoff()
+    while (!signal.aborted) {
+      try {
+        this.#mayHaveChanged = false
+        const target = await catalog.checks.webhookTarget()
+        const isNew = changes.target !== undefined && !isSame(changes.target, target)
+        if (isNew && !target) await catalog.reportProblem('webhook', null)
+        if (isNew && target) changes.putFirst(trial())
+        changes.target = target
+        return
+      } catch {
+        await backoff.wait(signal)
+      }
+    }
+  }
+
+  /** Leaves the change where it is when `signal` is aborted meanwhile. */
   async #deliver(change: Change, signal: AbortSignal): Promise<void> {
-    const backoff = new Backoff(this.firstDelayMs, 60_000)
-    for (let tries = 1; !signal.aborted; tries++) {
+    const backoff = this.#backoff()
+    for (let tries = 0; !signal.aborted;) {
       try {
         // Asked each time: it may have been set right, or taken back.
         const target = await this.catalog.checks.webhookTarget()
         if (target) await this.#post(target, change, signal)
-        await this.catalog.reportProblem('webhook', null)
+        this.changes.remove(change)
+        await this.catalog.reportProblem('webhook', null).catch(() => undefined)
         return
       } catch (thrown) {
         if (signal.aborted) return
         const error = asPostboxError(thrown)
-        if (tries === TRIES) {
+        // What the catalog does not answer is no failure of the webhook.
+        if (error.code === 'webhook_failed' && ++tries === TRIES) {
+          this.changes.remove(change)
           this.log.error({ check: change.name, code: error.code, hint: error.hint }, error.message)
           await this.catalog.reportProblem('webhook', error).catch(() => undefined)
           return
         }
-        await backoff.wait(signal)
+        await this.#retry.wait(backoff.next(), signal)
       }
     }
+  }
+
+  #backoff(): Backoff {
+    return new Backoff(this.firstDelayMs, 60_000)
   }
 
   async #post({ url, secret, server }: WebhookTarget, change: Change, signal: AbortSignal): Promise<void> {
@@ -107,6 +133,19 @@ export class Webhook {
     }
   }
 }
+
+const isSame = (one: WebhookTarget | null, other: WebhookTarget | null): boolean =>
+  one?.url.reveal() === other?.url.reveal() && one?.secret?.reveal() === other?.secret?.reveal()
+
+/** Shows whether the webhook takes anything at all. */
+const trial = (): Change => ({
+  name: 'webhook',
+  from: null,
+  to: 'ok',
+  message: 'changes of checks are posted here from now on',
+  hint: null,
+  at: new Date().toISOString(),
+})
 
 function failed(host: string, why: string, cause?: unknown): PostboxError {
   return new PostboxError(

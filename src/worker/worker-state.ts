@@ -13,6 +13,8 @@ const LOOK_WITHIN_MS = 60_000
 /** What the term that is under way can be asked. */
 export interface TermState {
   catalog: Catalog
+  /** whether WAL is to be stored: the setting stream_wal */
+  walWanted: () => boolean
   streaming: () => boolean
   /** up to where it has stored WAL itself; null: it has not streamed yet */
   durable: () => WalPlace | null
@@ -59,7 +61,7 @@ export class WorkerState {
     return health(late.map(([round]) => `nothing was heard of the round of ${round} for minutes`))
   }
 
-  /** Whether WAL flows into the box now. */
+  /** Whether what is wanted flows into the box now. */
   readiness(): Health {
     const { term } = this
     if (!term) return health(['it has no database, or another worker serves it'])
@@ -67,7 +69,7 @@ export class WorkerState {
     return health([
       ...(performance.now() - this.#lookedAtMs > LOOK_WITHIN_MS ? ['the checks were not looked at'] : []),
       ...(expires === null ? ['there is no grant'] : expires <= new Date() ? ['the grant has ended'] : []),
-      ...(term.streaming() ? [] : ['WAL is not streamed']),
+      ...(term.walWanted() && !term.streaming() ? ['WAL is not streamed'] : []),
     ])
   }
 }

@@ -6,7 +6,8 @@ import { WalAge } from '../source/wal-age.js'
 import { Backoff } from './backoff.js'
 import { Source } from './source.js'
 import { HeldSegments } from './segment-recorder.js'
-import { Term, type WalMemory, type WorkerOptions } from './term.js'
+import { WaitingChanges } from './waiting-changes.js'
+import { Term, type TermMemory, type WorkerOptions } from './term.js'
 
 /**
  * The worker: one term after another, each as long as its session with the database holds.
@@ -15,7 +16,7 @@ import { Term, type WalMemory, type WorkerOptions } from './term.js'
  */
 export async function runWorker(options: WorkerOptions, signal: AbortSignal): Promise<void> {
   const backoff = new Backoff(500, 15_000)
-  const memory = { age: new WalAge(), held: new HeldSegments() }
+  const memory = { age: new WalAge(), held: new HeldSegments(), changes: new WaitingChanges() }
   let everStarted = false
   while (!signal.aborted) {
     try {
@@ -37,7 +38,7 @@ export async function runWorker(options: WorkerOptions, signal: AbortSignal): Pr
 async function runTerm(
   options: WorkerOptions,
   signal: AbortSignal,
-  memory: WalMemory,
+  memory: TermMemory,
   onStarted: () => void,
 ): Promise<void> {
   const { databaseUrls, sourceUrls, log } = options

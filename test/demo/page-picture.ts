@@ -79,6 +79,7 @@ async function stateOf(catalog: Awaited<ReturnType<typeof openCatalog>>): Promis
   const state = new WorkerState(new WalHistory(now - 86_400_000))
   state.begin({
     catalog,
+    walWanted: () => true,
     streaming: () => true,
     durable: () => ({ timeline: 1, lsn: 2n ** 63n }),
     grantExpiresAt: () => null,

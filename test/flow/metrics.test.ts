@@ -92,6 +92,7 @@ test('what is stored is counted in the worker and in the thread of the job, and 
   )
   expect(value(families, 'postbox_post_duration_seconds_count', { kind: 'base' })).toBe(row!.parts + 2)
   expect(value(families, 'postbox_catalog_up')).toBe(1)
+  expect(value(families, 'postbox_wal_wanted')).toBe(1)
   expect(value(families, 'postbox_wal_streaming')).toBe(1)
   expect(value(families, 'postbox_jobs', { kind: 'base', state: 'done' })).toBe(1)
   expect(value(families, 'postbox_grant_expiry_timestamp_seconds')).toBeGreaterThan(Date.now() / 1000)
@@ -112,6 +113,17 @@ test('healthy is the worker while it turns, ready while WAL flows', async () => 
   expect(value(families, 'postbox_posts_total', { kind: 'base', outcome: 'stored' })).toBeGreaterThan(0)
   await backedUp.postgres.start()
   await until('it is ready again', async () => (await ask('/readyz')).status === 200)
+})
+
+test('where WAL is not wanted, ready is a worker that streams none', async () => {
+  const configure = (to: string) => backedUp.postgres.query("select backup.configure('stream_wal', $1)", [to])
+  await until('it is ready', async () => (await ask('/readyz')).status === 200)
+  await configure('off')
+  await until('WAL is not streamed', async () => value(await scrape(), 'postbox_wal_streaming') === 0)
+  expect(await ask('/readyz')).toMatchObject({ status: 200, body: '{"ok":true,"problems":[]}' })
+  expect(value(await scrape(), 'postbox_wal_wanted')).toBe(0)
+  await configure('on')
+  await until('WAL is streamed again', async () => value(await scrape(), 'postbox_wal_streaming') === 1)
 })
 
 test('alert rules and dashboard speak of metrics that are there', async () => {

@@ -23,13 +23,16 @@ const posted: (Change & { authorization: string | undefined })[] = []
 const heard: Change[] = []
 /** How the receiver answers next; then 200. */
 const answers: number[] = []
+let refusing = false
+const refused: Change[] = []
 
 beforeAll(async () => {
   backedUp = await BackedUpServer.start({ initdb: ['--wal-segsize=1'] })
   receiver = createServer((request, response) => {
     void text(request).then((body) => {
-      const status = answers.shift() ?? 200
+      const status = answers.shift() ?? (refusing ? 503 : 200)
       const { authorization } = request.headers
+      if (status === 503) refused.push(JSON.parse(body) as Change)
       if (status === 200) posted.push({ ...(JSON.parse(body) as Change), authorization })
       response.writeHead(status, { location: '/elsewhere' }).end()
     })
@@ -69,15 +72,58 @@ test('a change of a check is notified, posted to the webhook with its secret, an
   answers.push(500, 302)
   await fail('one trouble')
   const change = { name: 'worker', from: 'ok', to: 'crit', message: 'one trouble' }
-  await until('it is posted', () => posted.some(({ name, to }) => name === 'worker' && to === 'crit'))
+  await until('it is posted', () => posted.some(({ message }) => message === 'one trouble'))
   expect(heard).toContainEqual(expect.objectContaining(change))
   expect(posted).toContainEqual(
     expect.objectContaining({ ...change, postbox: 1, server: 'db1', authorization: 'Bearer hidden-token' }),
   )
   await fail(null)
-  await until('its end is posted', () => posted.some(({ name, to }) => name === 'worker' && to === 'ok'))
+  await until('its end is posted', () =>
+    posted.some(({ name, from, to }) => name === 'worker' && from === 'crit' && to === 'ok'),
+  )
   expect(backedUp.worker.log).toContain('"check":"worker","from":"ok","to":"crit"')
   expect(backedUp.worker.log).not.toContain('hidden-')
+})
+
+test('a webhook that is set right is tried at once, and one that is taken back warns no longer', async () => {
+  const state = async () =>
+    (await backedUp.postgres.query<{ state: string }>("select state from backup.checks where name = 'webhook'"))[0]!
+      .state
+  const configure = (value: string | null) =>
+    backedUp.postgres.query("select backup.configure('webhook_url', $1)", [value])
+  const trouble = () =>
+    backedUp.postgres.query('select backup._report_problem($1, $2)', [
+      'webhook',
+      { code: 'webhook_failed', message: 'it is not there', hint: 'See to it.' },
+    ])
+  // The worker may still say of the last delivery that all is well.
+  await until('the check warns', async () => {
+    await trouble()
+    return (await state()) === 'warn'
+  })
+  await configure(`${url()}/2`)
+  await until('the check is ok', async () => (await state()) === 'ok')
+  expect(posted).toContainEqual(expect.objectContaining({ postbox: 1, server: 'db1', name: 'webhook', to: 'ok' }))
+  await trouble()
+  await configure(null)
+  await until('the check is ok', async () => (await state()) === 'ok')
+  await configure(url())
+})
+
+test('a change that waits for the webhook outlives the connection with the database', async () => {
+  refusing = true
+  await fail('another trouble')
+  const isIt = ({ to, message }: Change) => to === 'crit' && message === 'another trouble'
+  await until('it was refused once', () => refused.some(isIt))
+  const begun = () => backedUp.worker.log.split('the worker has begun').length
+  const before = begun()
+  await backedUp.postgres.query(
+    "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'postbox worker'",
+  )
+  await until('another term has begun', () => begun() > before)
+  expect(backedUp.worker.log).toContain('changes of checks still wait for the webhook')
+  refusing = false
+  await until('it is posted', () => posted.some(isIt))
 })
 
 test('postbox check says in one line what is wrong, with figures, and what to do in the lines after', async () => {

@@ -54,6 +54,10 @@ describe.skipIf(bin === null)('docs/tutorial.md', () => {
     ]) {
       expect(said).toContain(text)
     }
+    // Nothing of it stays.
+    expect(await postgres.query('select slot_name from pg_replication_slots')).toEqual([])
+    expect(await postgres.query("select rolname from pg_roles where rolname ~ '^(backup_|postbox)'")).toEqual([])
+    expect(await postgres.query("select nspname from pg_namespace where nspname = 'backup'")).toEqual([])
     expect(await readFile(join(scratch, 'worker.log'), 'utf8')).not.toContain(s3.secretKey)
     expect(s3.bucket('b').keys('.postbox/drill/db1/')).toHaveLength(1)
   })

@@ -47,6 +47,16 @@ describe('docker/compose.yaml', () => {
     }
   })
 
+  it('takes no port that docs/install.md does not say how to change', () => {
+    const ports = named.flatMap(({ service }) => service.ports ?? []).map((port) => /\$\{(\w+):-(\d+)\}/.exec(port)!)
+    expect(ports.map(([, name]) => name)).toEqual(['POSTGRES_PORT', 'PAGE_PORT', 'S3_PORT'])
+    const page = readFileSync(join(ROOT, 'docs/install.md'), 'utf8')
+    for (const [, name, port] of ports) {
+      expect(page).toMatch(new RegExp(`\\b${name}=\\d+`))
+      expect(page).toMatch(new RegExp(`the ports .*\\b${port}\\b`))
+    }
+  })
+
   it('shows the S3 key to the issuer and the S3 service alone, where it is not made', () => {
     const script = readFileSync(join(ROOT, 'docker/s3/make-secrets.sh'), 'utf8')
     const holders = [...script.matchAll(/(\w+)\/s3-key\b/g)].map(([, folder]) => folder!)

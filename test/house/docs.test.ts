@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { commands } from '../../src/commands/registry.js'
 import { sourcePages } from '../docs/pages.js'
 import { filesIn } from './source-files.js'
 
@@ -13,6 +14,17 @@ describe('the pages that are made', async () => {
 
   test.each(pages)('%s is what "npm run docs" makes now', (path, text) => {
     expect(read(path)).toBe(text)
+  })
+
+  test('say of every command that ends in a way of its own how it ends', () => {
+    const [head] = read('docs/reference/commands.md').split('\n## ')
+    const own = commands.filter(({ failureExitCode }) => failureExitCode !== undefined)
+    expect(own.map(({ name }) => name)).toEqual(['check', 'fetch-wal'])
+    for (const { name, failureExitCode } of own) expect(head).toContain(`\`${name}\` with ${failureExitCode}`)
+    expect(head).toContain(
+      '| [status](#postbox-status) | 0 all is well, 3 there are warnings, 4 something is critical;',
+    )
+    expect(head).toContain('255 anything else')
   })
 
   test('say of every error where it comes from', () => {
@@ -52,3 +64,24 @@ const headings = (text: string): string[] =>
       .replace(/[^\p{L}\p{N} _-]/gu, '')
       .replaceAll(' ', '-'),
   )
+
+test('the page on monitoring names every way to watch, and first that a dead worker tells nobody', () => {
+  const page = read('docs/how-to/monitoring.md')
+  const [, first] = page.split('\n\n')
+  expect(first).toMatch(/^\*\*A dead worker tells nobody\.\*\* .*from outside/)
+  for (const way of [
+    'backup.checks',
+    'postbox check',
+    'LISTEN postbox_checks',
+    "'webhook_url'",
+    '/metrics',
+    '](../prometheus-rules.yaml)',
+    '](../grafana-dashboard.json)',
+    'postbox status',
+    '](../../README.md#a-page)',
+  ]) {
+    expect(page).toContain(way)
+  }
+  // It tries once what is needed, and says nothing of what was stored.
+  expect(page).not.toContain('doctor --json')
+})

@@ -75,6 +75,18 @@ describe('the IAM policies of docs/iam', () => {
     ])
   })
 
+  it('are given by docs/install.md each under its own name, since the same one replaces the other', () => {
+    const { text } = filesIn('docs').find(({ path }) => path === 'docs/install.md')!
+    const line =
+      /put-user-policy --user-name (\S+) --policy-name (\S+) --policy-document file:\/\/docs\/iam\/(\S+)\.json/g
+    const given = [...text.matchAll(line)].map(([, user, name, file]) => ({ user, name, file }))
+    expect(given).toEqual([
+      { user: 'postbox-signer', name: 'signer', file: 'signer' },
+      { user: 'postbox-signer', name: 'news', file: 'news' },
+    ])
+    expect(text.split('put-user-policy')).toHaveLength(given.length + 1)
+  })
+
   it('let none but the pruner delete what a server stored, and none write there but the signer', () => {
     for (const [name, statements] of policies) {
       for (const { Action, Resource } of statements.filter(({ Effect }) => Effect === 'Allow')) {

@@ -99,6 +99,24 @@ describe.each(postgresVersions)('the extension on Postgres %i', (version) => {
   })
 })
 
+test('the lines of docs/tutorial.md take the extension out too, and both slots', async () => {
+  const postgres = await start(18)
+  for (const name of await readdir(FILES)) await copyFile(new URL(name, FILES), place(name))
+  await postgres.query('create extension postbox')
+  await postgres.query('create role postbox login replication in role backup_worker')
+  for (const slot of ['postbox', 'postbox_rows', 'of_another']) {
+    await postgres.query('select pg_create_physical_replication_slot($1)', [slot])
+  }
+  const page = await readFile(new URL('../../docs/tutorial.md', import.meta.url), 'utf8')
+  const [, out] = page.split('## 10. Take it out for good')
+  const [, slots] = /^slots="(.*)"$/m.exec(out!)!
+  const statements = [...out!.matchAll(/-c "([^"]*)"/g)].map(([, text]) => text!.replace('$slots', slots!))
+  for (const statement of statements) await postgres.query(statement)
+  expect(await postgres.query('select slot_name from pg_replication_slots')).toEqual([{ slot_name: 'of_another' }])
+  expect(await postgres.query("select from pg_roles where rolname ~ '^(backup_|postbox)'")).toEqual([])
+  expect(await postgres.query("select from pg_namespace where nspname = 'backup'")).toEqual([])
+})
+
 test('an update brings a released version to this one, and keeps what is there', async () => {
   const postgres = await start(18)
   const files = await sources()

@@ -71,6 +71,7 @@ test('the catalog is asked while somebody looks, and once for all who do', async
   }
   state.begin({
     catalog: { overviews: { read } } as unknown as Catalog,
+    walWanted: () => true,
     streaming: () => true,
     durable: () => null,
     grantExpiresAt: () => null,

@@ -74,6 +74,11 @@ function ofProcess(state: WorkerState): Reading[] {
     gauge('worker_serving', '1 while it serves a catalog, 0 while it waits for one', () => [
       { value: state.term ? 1 : 0 },
     ]),
+    gauge(
+      'wal_wanted',
+      '1 while WAL is to be stored, 0 while stream_wal is off; none while no catalog is served',
+      () => (state.term ? [{ value: state.term.walWanted() ? 1 : 0 }] : []),
+    ),
     gauge('wal_streaming', '1 while WAL is streamed', () => [{ value: state.term?.streaming() ? 1 : 0 }]),
     gauge('check_state', 'Each row of backup.checks: 0 ok, 1 warn, 2 crit; none while no catalog is served', () =>
       state.checks.map(({ name, state: now }) => ({ value: CHECK_VALUE[now], labels: { check: name } })),
