@@ -79,6 +79,8 @@ export class WalKeeper {
   durable: WalPlace | null = null
   /** whether a session streams now */
   streaming = false
+  /** woken when tails may have to be posted sooner, or later, than before */
+  readonly paceChanged = new Wakeup()
   readonly #slot = new SlotReadiness()
   readonly #retry = new Wakeup()
   #boxTrouble = false
@@ -182,8 +184,9 @@ export class WalKeeper {
     await this.threads.close()
   }
 
-  /** The settings may have changed: WAL that is not wanted any more is not read any further. */
+  /** The settings may have changed: tails keep the new pace, and WAL that is not wanted any more is not read any further. */
   lookAtSettings(): void {
+    this.paceChanged.wake()
     if (!this.#isWanted) this.#session?.abort(notWanted())
     else if (this.#session === null) this.#retry.wake()
   }

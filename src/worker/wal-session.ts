@@ -219,6 +219,7 @@ export class WalSession {
       box,
       compressionLevel: () => settings().compression_level,
       intervalMs: () => (synchronous() ? 0 : settings().wal_interval * 1000),
+      paceChanged: this.keeper.paceChanged,
       unfinished: () => {
         const unfinished = stream.unfinished()
         return unfinished?.segment.start === chain.end ? unfinished : null
