@@ -12,6 +12,9 @@ export interface Copy extends CopyHandler {
   begin(rows: readonly Row[]): void
 }
 
+/** A server that lives answers what copies nothing out in less. */
+export const ANSWERED_WITHIN_MS = 60_000
+
 interface Exchange {
   what: string
   rows: Row[]
@@ -36,10 +39,17 @@ export class ReplicationConnection {
   readonly #reader: MessageReader
   #exchange: Exchange | null = null
   #ended: PostboxError | null = null
+  readonly #onAbort = (): void => {
+    this.close()
+  }
 
-  private constructor(client: pg.Client, receive: ReceiveSocket) {
+  private constructor(
+    client: pg.Client,
+    receive: ReceiveSocket,
+    readonly signal: AbortSignal | null,
+  ) {
     this.#client = client
-    const socket = (client as unknown as { connection: { stream: Socket } }).connection.stream
+    const socket = socketOf(client)
     this.#socket = socket
     this.#reader = new MessageReader((type, payload) => {
       this.#onMessage(type, payload)
@@ -57,10 +67,20 @@ export class ReplicationConnection {
       const what = this.#exchange?.what ?? 'the replication connection'
       this.#end(replicationError(what, { message: 'the server closed the connection' }))
     })
+    signal?.addEventListener('abort', this.#onAbort, { once: true })
+    if (signal?.aborted) this.close()
   }
 
-  /** Connects as the worker, with replication rights. The caller closes. */
-  static async open(databaseUrl: Secret, applicationName: string): Promise<ReplicationConnection> {
+  /**
+   * Connects as the worker, with replication rights. The caller closes; `signal` does so too, and is thrown when that is
+   * before it is open.
+   */
+  static async open(
+    databaseUrl: Secret,
+    applicationName: string,
+    signal: AbortSignal | null = null,
+  ): Promise<ReplicationConnection> {
+    signal?.throwIfAborted()
     const receive = new ReceiveSocket()
     const config = {
       connectionString: databaseUrl.reveal(),
@@ -75,13 +95,20 @@ export class ReplicationConnection {
     // Until the constructor listens, an error would end the process.
     const ignore = () => undefined
     client.on('error', ignore)
+    const hangUp = () => {
+      socketOf(client).destroy(new Error('the connection is not wanted any more'))
+    }
+    signal?.addEventListener('abort', hangUp, { once: true })
     try {
       await client.connect()
     } catch (cause) {
       await client.end().catch(ignore)
+      signal?.throwIfAborted()
       throw connectError(cause)
+    } finally {
+      signal?.removeEventListener('abort', hangUp)
     }
-    return new ReplicationConnection(client, receive)
+    return new ReplicationConnection(client, receive, signal)
   }
 
   /** The server's, as host:port. */
@@ -94,14 +121,24 @@ export class ReplicationConnection {
     return (this.#client as unknown as { processID: number }).processID
   }
 
-  /** Runs one replication command. `copy` receives what it copies out; resolves to all rows of all its results. */
-  run(command: string, copy: Copy | null = null): Promise<Row[]> {
+  /**
+   * Runs one replication command. `copy` receives what it copies out; resolves to all rows of all its results.
+   *
+   * The connection is closed when that takes longer than `withinMs`; how long a copy takes is for its reader to say.
+   */
+  run(command: string, copy: Copy | null = null, withinMs = copy ? null : ANSWERED_WITHIN_MS): Promise<Row[]> {
     const what = command.split(/[ (]/, 1)[0]!
     if (this.#ended) return Promise.reject(this.#ended)
     if (this.#exchange) throw new PostboxError('internal', `${what} was begun before ${this.#exchange.what} ended`, '')
-    return new Promise((resolve, reject) => {
-      this.#exchange = { what, rows: [], columns: [], copy, error: null, resolve, reject }
-      this.#send('Q', Buffer.from(`${command}\0`))
+    const { promise, resolve, reject } = Promise.withResolvers<Row[]>()
+    this.#exchange = { what, rows: [], columns: [], copy, error: null, resolve, reject }
+    this.#send('Q', Buffer.from(`${command}\0`))
+    if (withinMs === null) return promise
+    const limit = setTimeout(() => {
+      this.close(unanswered(what, withinMs))
+    }, withinMs)
+    return promise.finally(() => {
+      clearTimeout(limit)
     })
   }
 
@@ -176,12 +213,22 @@ export class ReplicationConnection {
   }
 
   #end(error: PostboxError): void {
+    this.signal?.removeEventListener('abort', this.#onAbort)
     this.#ended ??= error
     const exchange = this.#exchange
     this.#exchange = null
     this.#reader.copyHandler = null
     exchange?.reject(exchange.error ?? error)
   }
+}
+
+/** The socket of a pg client, which its types do not know; another one once TLS has begun. */
+const socketOf = (client: pg.Client): Socket =>
+  (client as unknown as { connection: { stream: Socket } }).connection.stream
+
+function unanswered(what: string, withinMs: number): PostboxError {
+  const hint = 'The server hangs, or the way to it does; Postbox connects again.'
+  return new PostboxError('replication_failed', `the server did not answer ${what} within ${withinMs / 1000} s`, hint)
 }
 
 function serverComplaint(payload: Buffer): Parameters<typeof replicationError>[1] {

@@ -1,7 +1,7 @@
 import { asPostboxError, type PostboxError } from '../errors.js'
 import type { Secret } from '../secret.js'
 import { formatLsn, type Lsn } from '../wal/lsn.js'
-import { ReplicationConnection, type Copy } from './replication-connection.js'
+import { ANSWERED_WITHIN_MS, ReplicationConnection, type Copy } from './replication-connection.js'
 
 const XLOG_DATA = 0x77
 /** One byte tells the kind of message. */
@@ -12,12 +12,13 @@ const KIND_BYTES = 1
  *
  * Only the server itself knows: it is asked to stream, and hung up on as soon as it sends or refuses.
  */
-export async function hasWal(databaseUrl: Secret, timeline: number, start: Lsn): Promise<boolean> {
+export async function hasWal(databaseUrl: Secret, timeline: number, start: Lsn, signal: AbortSignal): Promise<boolean> {
   // A name of its own: a COMMIT may be waiting for the stream that is called "postbox".
-  const connection = await ReplicationConnection.open(databaseUrl, 'postbox probe')
+  const connection = await ReplicationConnection.open(databaseUrl, 'postbox probe', signal)
   try {
     const sent = Promise.withResolvers<boolean>()
-    connection.run(`START_REPLICATION PHYSICAL ${formatLsn(start)} TIMELINE ${timeline}`, copyUntil(sent.resolve)).then(
+    const command = `START_REPLICATION PHYSICAL ${formatLsn(start)} TIMELINE ${timeline}`
+    connection.run(command, copyUntil(sent.resolve), ANSWERED_WITHIN_MS).then(
       () => {
         sent.resolve(true)
       },

@@ -121,17 +121,19 @@ export class WalStream {
     this.buffers.onFree = () => {
       if (!this.#receiver.full) this.connection.resume()
     }
-    this.connection.run(command, this.#receiver).then(
-      (rows) => {
-        this.#end(rows)
-      },
-      (error: unknown) => {
-        this.#events.endWith(error)
-      },
-    )
     const timer = setInterval(() => {
       this.#askServer()
     }, STATUS_EVERY_MS)
+    this.connection.run(command, this.#receiver).then(
+      (rows) => {
+        clearInterval(timer)
+        this.#end(rows)
+      },
+      (error: unknown) => {
+        clearInterval(timer)
+        this.#events.endWith(error)
+      },
+    )
     let complete = false
     try {
       for await (const event of this.#events) {

@@ -22,13 +22,14 @@ export class ArchiveChannel {
   readonly #chunks: AsyncIterator<Buffer>
   #rest: Buffer = Buffer.alloc(0)
 
-  /** @param silenceMs how long the other side may say nothing before the connection is given up */
+  /** @param silenceMs how long the other side may say nothing that is waited for before the connection is given up */
   constructor(
     readonly socket: Socket,
-    silenceMs: number,
+    readonly silenceMs: number,
   ) {
     // Whoever reads learns of it; a write that fails has a reader that learns it too.
     socket.on('error', () => undefined)
+    // For when nobody reads any more. What we write counts as well.
     socket.setTimeout(silenceMs, () => socket.destroy())
     this.#chunks = (socket as AsyncIterable<Buffer>)[Symbol.asyncIterator]()
   }
@@ -69,11 +70,14 @@ export class ArchiveChannel {
   }
 
   async #next(): Promise<Buffer | null> {
+    const silence = setTimeout(() => this.socket.destroy(), this.silenceMs)
     try {
       const { value, done } = await this.#chunks.next()
       return done ? null : value
     } catch {
       return null
+    } finally {
+      clearTimeout(silence)
     }
   }
 }

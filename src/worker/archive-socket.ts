@@ -14,14 +14,14 @@ export interface ArchiveSocketOptions extends Omit<WalFileStoreOptions, 'identit
   /** null for the usual place */
   path: string | null
   log: Logger
+  /** how often we say that we live, and how long the other side may be silent while it is waited for */
+  pace?: { waitingEveryMs: number; silenceMs: number }
 }
 
 type Answer = ArchiveOutcome | 'unreadable'
 
-/** Often enough for archive-wal to know that we live. */
-const WAITING_EVERY_MS = 5000
-/** archive-wal sends without a pause. */
-const SILENCE_MS = 60_000
+/** archive-wal takes us for gone after 30 s, and itself sends without a pause. */
+const PACE = { waitingEveryMs: 5000, silenceMs: 60_000 }
 
 /** Takes WAL from `postbox archive-wal`, one file at a time, and says when it is stored and recorded. */
 export class ArchiveSocket {
@@ -70,11 +70,11 @@ export class ArchiveSocket {
 
   /** Never rejects. */
   async #answer(connection: Socket, store: WalFileStore, signal: AbortSignal): Promise<void> {
-    const { log } = this.options
-    const channel = new ArchiveChannel(connection, SILENCE_MS)
+    const { log, pace = PACE } = this.options
+    const channel = new ArchiveChannel(connection, pace.silenceMs)
     const waiting = setInterval(() => {
       channel.send({ state: 'waiting' })
-    }, WAITING_EVERY_MS)
+    }, pace.waitingEveryMs)
     let name = ''
     try {
       const offer = readOffer(await channel.readLine())

@@ -75,11 +75,7 @@ export async function runBaseBackup(
   const { catalog, wal, log, source } = context
   await wal.slotReady(signal)
   const { server: serverName } = context.grant()
-  const { connection, server } = await source.open(APPLICATION_NAME)
-  const close = () => {
-    connection.close()
-  }
-  signal.addEventListener('abort', close, { once: true })
+  const { connection, server } = await source.open(APPLICATION_NAME, signal)
   try {
     const startedAt = new Date()
     const backupId = formatBackupId(startedAt, randomBytes(2))
@@ -107,7 +103,6 @@ export async function runBaseBackup(
     signal.throwIfAborted()
     throw thrown
   } finally {
-    signal.removeEventListener('abort', close)
     connection.close()
     if (signal.aborted) {
       await source.ask((asked) => asked.endProcess(connection.pid, APPLICATION_NAME)).catch(() => undefined)

@@ -45,10 +45,10 @@ export class Source {
    * Looks at it before anything is read from it. Throws `config_invalid`: no waiting mends an address of another system.
    * Whatever else is wrong may pass, and is said by whoever reads.
    */
-  async checkBegin(): Promise<void> {
+  async checkBegin(signal: AbortSignal): Promise<void> {
     if (this.urls.length === 0) return
     try {
-      const { connection } = await this.open('postbox probe')
+      const { connection } = await this.open('postbox probe', signal)
       connection.close()
     } catch (thrown) {
       const error = asPostboxError(thrown)
@@ -56,17 +56,18 @@ export class Source {
     }
   }
 
-  /** Connects to it; the caller closes. Throws as ReplicationConnection.open() and identify() do. */
-  async open(applicationName: string): Promise<OpenedSource> {
-    if (this.urls.length === 0) return this.#openAt(this.databaseUrl, applicationName)
+  /** Connects to it; the caller closes, or \`signal\`. Throws as ReplicationConnection.open() and identify() do. */
+  async open(applicationName: string, signal: AbortSignal): Promise<OpenedSource> {
+    if (this.urls.length === 0) return this.#openAt(this.databaseUrl, applicationName, signal)
     const errors: PostboxError[] = []
     for (let tries = 0; tries < this.urls.length; tries++) {
       const at = (this.#at + tries) % this.urls.length
       try {
-        const opened = await this.#openAt(this.urls[at]!, applicationName)
+        const opened = await this.#openAt(this.urls[at]!, applicationName, signal)
         this.#passOver(at, errors, opened.connection)
         return opened
       } catch (thrown) {
+        signal.throwIfAborted()
         const error = asPostboxError(thrown)
         // A mistake in the set-up, or a server that is only full: the slot must not move for that.
         if (!PASSED_OVER.includes(error.code)) throw error
@@ -121,8 +122,8 @@ export class Source {
     for (const err of errors) this.log.warn({ err, source: address }, 'a source is passed over for the next one')
   }
 
-  async #openAt(url: Secret, applicationName: string): Promise<OpenedSource> {
-    const connection = await ReplicationConnection.open(url, applicationName)
+  async #openAt(url: Secret, applicationName: string, signal: AbortSignal): Promise<OpenedSource> {
+    const connection = await ReplicationConnection.open(url, applicationName, signal)
     try {
       return { connection, server: await this.identify(connection) }
     } catch (thrown) {

@@ -61,7 +61,9 @@ export async function findStartingPoint(
     return { point: { ...slotPoint, start: stored.lsn, stored: beyondSlot }, loss: null }
   }
   const stillThere =
-    stored !== null && stored.lsn >= keeper.goneBefore && (await hasWal(source.url, stored.timeline, stored.lsn))
+    stored !== null &&
+    stored.lsn >= keeper.goneBefore &&
+    (await hasWal(source.url, stored.timeline, stored.lsn, keeper.sessionSignal))
   if (!stillThere) keeper.goneBefore = slotStart
   // A slot that was made anew says nothing of what is stored before it; what has rows is.
   const point = stillThere ? { timeline: stored.timeline, start: stored.lsn, stored: stored.lsn, slotStart } : slotPoint
@@ -109,7 +111,7 @@ async function firstHole(
   const { catalog, source } = keeper.options
   for (const hole of await catalog.walHoles(systemIdentifier, timeline, slotStart)) {
     const wanted = hole.timeline === timeline && hole.from >= keeper.goneBefore
-    if (wanted && (await hasWal(source.url, timeline, hole.from))) return hole.from
+    if (wanted && (await hasWal(source.url, timeline, hole.from, keeper.sessionSignal))) return hole.from
     const reason = 'it is not stored, and the server no longer had it'
     await recordGap(keeper, systemIdentifier, { ...hole, reason, runningBeginsAfter: !keeper.slotWasReady })
   }

@@ -22,7 +22,11 @@ export class SynchronousWatch {
   async run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       // The primary waits for a standby of that name, and not for who reads from a standby.
-      this.#synchronous = !this.keeper.readsStandby && (await this.catalog.isSynchronous())
+      const synchronous = !this.keeper.readsStandby && (await this.catalog.isSynchronous())
+      if (synchronous !== this.#synchronous) {
+        this.#synchronous = synchronous
+        this.keeper.paceChanged.wake()
+      }
       await delay(LOOK_EVERY_MS, undefined, { signal }).catch(() => undefined)
     }
   }

@@ -1,4 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import type { Box } from '../box/box.js'
 import { tailKey, type Home, type Previous } from '../box/key-names.js'
 import { createPart } from '../box/part.js'
@@ -16,6 +15,8 @@ export interface TailPosterOptions {
   compressionLevel: () => number
   /** least time between two tails; 0 when a COMMIT waits for each */
   intervalMs: () => number
+  /** woken when that may have changed */
+  paceChanged: Wakeup
   /** the segment under way, once it is known what it follows */
   unfinished: () => UnfinishedSegment | null
   /** what the segment that begins at `start` follows */
@@ -26,7 +27,7 @@ export interface TailPosterOptions {
   onStored: (segment: Lsn, to: Lsn) => Promise<void>
 }
 
-/** No bytes come for as long as the server is idle. */
+/** No bytes come for as long as the server is idle. No timer takes more. */
 const FOREVER_MS = 2 ** 31 - 1
 
 /**
@@ -54,9 +55,19 @@ export class TailPoster {
         await this.#received.wait(FOREVER_MS, signal)
         continue
       }
-      const waitMs = this.#pace.delayMs(performance.now(), this.options.intervalMs())
-      if (waitMs > 0) await delay(waitMs, undefined, { signal }).catch(() => undefined)
+      await this.#rest(signal)
       if (!signal.aborted) await this.#post(signal)
+    }
+  }
+
+  /** Until a tail may be posted. That may be in minutes, and at once when a COMMIT begins to wait for it. */
+  async #rest(signal: AbortSignal): Promise<void> {
+    const { intervalMs, paceChanged } = this.options
+    const since = performance.now()
+    while (!signal.aborted) {
+      const left = since + this.#pace.delayMs(since, intervalMs()) - performance.now()
+      if (left <= 0) return
+      await paceChanged.wait(Math.min(left, FOREVER_MS), signal)
     }
   }
 

@@ -79,6 +79,10 @@ export class WalKeeper {
   durable: WalPlace | null = null
   /** whether a session streams now */
   streaming = false
+  /** ends the session under way, and what it asks by connections of its own */
+  sessionSignal = AbortSignal.any([])
+  /** woken when tails may have to be posted sooner, or later, than before */
+  readonly paceChanged = new Wakeup()
   readonly #slot = new SlotReadiness()
   readonly #retry = new Wakeup()
   #boxTrouble = false
@@ -147,6 +151,7 @@ export class WalKeeper {
         continue
       }
       const session = (this.#session = new AbortController())
+      this.sessionSignal = AbortSignal.any([signal, session.signal])
       try {
         const onProgress = () => {
           backoff.reset()
@@ -154,10 +159,10 @@ export class WalKeeper {
           keepLimit.progress()
           this.#boxIsWell()
         }
-        const opened = await source.open('postbox')
+        const opened = await source.open('postbox', this.sessionSignal)
         this.streamed.begin()
         this.rowsSlot.forget()
-        await new WalSession(this, opened, onProgress).run(AbortSignal.any([signal, session.signal]))
+        await new WalSession(this, opened, onProgress).run(this.sessionSignal)
       } catch (thrown) {
         this.streamed.end()
         this.streaming = false
@@ -172,7 +177,7 @@ export class WalKeeper {
           ? `the server no longer had the WAL of the replication slot ${settings().slot}`
           : await keepLimit.exceeded(error, performance.now()).catch(() => null)
         // The new slot is made at once: until then nothing keeps any WAL.
-        if (reason !== null && (await this.#giveUpSlot(reason))) backoff.reset()
+        if (reason !== null && (await this.#giveUpSlot(reason, signal))) backoff.reset()
         await this.#retry.wait(backoff.next(error.retryAfterMs), signal)
       }
     }
@@ -182,8 +187,9 @@ export class WalKeeper {
     await this.threads.close()
   }
 
-  /** The settings may have changed: WAL that is not wanted any more is not read any further. */
+  /** The settings may have changed: tails keep the new pace, and WAL that is not wanted any more is not read any further. */
   lookAtSettings(): void {
+    this.paceChanged.wake()
     if (!this.isWanted) this.#session?.abort(notWanted())
     else if (this.#session === null) this.#retry.wake()
   }
@@ -234,12 +240,12 @@ export class WalKeeper {
    *
    * Resolves to whether it could be dropped: its last reader may not have gone yet, and then the next failure tries again.
    */
-  async #giveUpSlot(reason: string): Promise<boolean> {
+  async #giveUpSlot(reason: string, signal: AbortSignal): Promise<boolean> {
     const { settings, log, source } = this.options
     const { slot } = settings()
     log.error({ slot, reason }, 'the slot is given up: WAL that is not stored will be missing')
     try {
-      const { connection } = await source.open('postbox')
+      const { connection } = await source.open('postbox', signal)
       await dropSlot(connection, slot).finally(() => {
         connection.close()
       })

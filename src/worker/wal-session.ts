@@ -10,17 +10,13 @@ import { formatLsn } from '../wal/lsn.js'
 import { segmentName, segmentStart } from '../wal/segment.js'
 import { DurablePosition } from './durable-position.js'
 import { SegmentChain } from './segment-chain.js'
+import { segmentRoom } from './segment-room.js'
 import { storeSegment, type StoredSegment } from './segment-store.js'
 import type { OpenedSource } from './source.js'
 import { findStartingPoint, recordLoss, type StreamPoint, type WalLoss } from './starting-point.js'
 import { TailPoster } from './tail-poster.js'
 import { storeTimelineFile } from './timeline-store.js'
 import type { WalKeeper } from './wal-keeper.js'
-
-/** Memory for segments that are filled or being compressed. */
-const SEGMENT_MEMORY_BYTES = 48 * 1024 * 1024
-/** Compressed segments that are posted meanwhile. */
-const POSTED_AT_ONCE = 4
 
 const AT_RISK_EVERY_MS = 1000
 /** Until the next session begins no slot may keep WAL. */
@@ -108,8 +104,8 @@ export class WalSession {
     const { recorder, atRisk, options } = this.keeper
     const mark = await options.catalog.previousMark(systemIdentifier, point, segmentBytes)
     const chain = new SegmentChain(point.start, mark)
-    const atOnce = Math.min(16, Math.max(2, Math.floor(SEGMENT_MEMORY_BYTES / segmentBytes)))
-    const buffers = new FramePool(atOnce, segmentBytes, sharedMemory)
+    const { raw, posted } = segmentRoom(segmentBytes)
+    const buffers = new FramePool(raw, segmentBytes, sharedMemory)
     const onReceived = () => {
       tails.wake()
     }
@@ -136,7 +132,7 @@ export class WalSession {
     })
     try {
       const until = AbortSignal.any([signal, storing.signal])
-      const stored = inOrder(this.#events(stream, point, storing), atOnce + POSTED_AT_ONCE, (event) => {
+      const stored = inOrder(this.#events(stream, point, storing), raw + posted, (event) => {
         const result = this.#store(event, buffers, chain, until)
         // It is known now what the next segment follows.
         tails.wake()
@@ -219,6 +215,7 @@ export class WalSession {
       box,
       compressionLevel: () => settings().compression_level,
       intervalMs: () => (synchronous() ? 0 : settings().wal_interval * 1000),
+      paceChanged: this.keeper.paceChanged,
       unfinished: () => {
         const unfinished = stream.unfinished()
         return unfinished?.segment.start === chain.end ? unfinished : null

@@ -60,7 +60,7 @@ async function runTerm(
     })
     await using catalog = await openCatalog(databaseUrl)
     const source = new Source(catalog, databaseUrl, sourceUrls, log)
-    await source.checkBegin()
+    await source.checkBegin(termSignal)
     term = await Term.begin(options, { databaseUrl, session, catalog, source }, memory, ending)
     onStarted()
     await term.run(termSignal)

@@ -42,6 +42,26 @@ beforeEach(async () => {
   })
 })
 
+/** Waits until the worker was sent all that is committed. */
+async function allIsSent(): Promise<void> {
+  await until('all WAL is sent', async () => {
+    const [row] = await backedUp.postgres.query<{ sent: boolean }>(
+      `select sent_lsn >= pg_current_wal_flush_lsn() as sent from pg_stat_replication where application_name = 'postbox'`,
+    )
+    return row?.sent
+  })
+}
+
+/** Waits until so many COMMITs wait for the box. */
+async function waitingForBox(count: number): Promise<void> {
+  await until(`${count} COMMITs wait for the box`, async () => {
+    const rows = await backedUp.postgres.query("select from pg_stat_activity where wait_event = 'SyncRep'")
+    return rows.length === count
+  })
+}
+
+const insert = 'insert into t values (1)'
+
 /** A COMMIT that returns by itself. */
 async function commits(): Promise<void> {
   let done = false
@@ -78,6 +98,40 @@ test('a COMMIT waits while the box takes nothing, and returns when it does', asy
   expect(done).toBe(false)
   held.release()
   await writing
+})
+
+test('a COMMIT that is local does not wait for the box, while another does', async () => {
+  const held = hold(backedUp.s3, 'before-store', { key: /\/tail\// })
+  let done = false
+  const writing = backedUp.postgres.query(insert).then(() => (done = true))
+  await held.reached()
+  const session = await backedUp.postgres.connect()
+  await session.query('begin')
+  await session.query('set local synchronous_commit = local')
+  await session.query(insert)
+  await session.query('commit')
+  await session.end()
+  await waitingForBox(1)
+  expect(done).toBe(false)
+  held.release()
+  await writing
+})
+
+test('COMMITs that wait at the same time wait for one tail', async () => {
+  const tail = /\/tail\//
+  const held = hold(backedUp.s3, 'before-store', { key: tail })
+  const first = backedUp.postgres.query(insert)
+  await held.reached()
+  const from = backedUp.s3.requests.length
+  const others = Array.from({ length: 32 }, () => backedUp.postgres.query(insert))
+  await waitingForBox(33)
+  await allIsSent()
+  held.release()
+  await Promise.all([first, ...others])
+  const tails = backedUp.s3.requests.slice(from).filter(({ key }) => key !== null && tail.test(key))
+  // What had been sent and not yet read, and rows, may be in one more each.
+  expect(tails.length).toBeGreaterThanOrEqual(1)
+  expect(tails.length).toBeLessThanOrEqual(3)
 })
 
 test('a worker that begins while COMMITs wait for it does not wait for itself', async () => {

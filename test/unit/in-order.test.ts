@@ -1,5 +1,5 @@
 import fc from 'fast-check'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { inOrder } from '../../src/transform/in-order.js'
 
 async function* generate(items: readonly number[]): AsyncGenerator<number> {
@@ -60,5 +60,54 @@ describe('work in order', () => {
     const results = inOrder(broken(), 2, (item) => Promise.resolve(item))
     expect(await results.next()).toEqual({ done: false, value: 1 })
     await expect(results.next()).rejects.toThrow('socket')
+  })
+
+  describe('ends a source that it does not read to its end', () => {
+    /** Gives items without end, and says when it is ended. */
+    class Source {
+      ended = false
+      given = 0
+
+      async *items(): AsyncGenerator<number> {
+        try {
+          for (;;) yield await Promise.resolve(++this.given)
+        } finally {
+          this.ended = true
+        }
+      }
+    }
+
+    test('when the work on the first fails while as many run as may', async () => {
+      const source = new Source()
+      const works = new Map<number, PromiseWithResolvers<number>>()
+      const results = inOrder(source.items(), 2, (item) => {
+        const work = Promise.withResolvers<number>()
+        works.set(item, work)
+        return work.promise
+      })
+      const first = results.next()
+      await vi.waitUntil(() => works.size === 2)
+      works.get(1)!.reject(new Error('box'))
+      await expect(first).rejects.toThrow('box')
+      expect(source).toMatchObject({ ended: true, given: 2 })
+    })
+
+    test('when whoever takes the results fails', async () => {
+      const source = new Source()
+      const results = inOrder(source.items(), 2, (item) => (item === 1 ? Promise.resolve(1) : new Promise(() => {})))
+      const taking = (async () => {
+        for await (const result of results) if (result === 1) throw new Error('database')
+      })()
+      await expect(taking).rejects.toThrow('database')
+      expect(source.ended).toBe(true)
+    })
+
+    test('and does not wait for one that says nothing', async () => {
+      async function* source(): AsyncGenerator<number> {
+        yield await Promise.resolve(1)
+        await new Promise(() => {})
+      }
+      await expect(collect(inOrder(source(), 2, () => Promise.reject(new Error('box'))))).rejects.toThrow('box')
+    })
   })
 })
