@@ -31,7 +31,8 @@ export interface WalLoss {
 
 /**
  * Where the slot stands, or before it: a worker that was killed may have stored segments whose rows it still held, and a
- * slot that was dropped leaves WAL on the server for a while. Such segments are streamed as long as the server has them.
+ * slot that was dropped leaves WAL on the server for a while. Such segments are streamed as long as the server has them,
+ * unless they were given up for the room that they take.
  *
  * `loss` is what then remains lost, if anything is.
  */
@@ -48,8 +49,11 @@ export async function findStartingPoint(
   const slotStart = segmentStart(restartLsn, segmentBytes)
   const slotPoint = { timeline, start: slotStart, stored: restartLsn, slotStart }
 
+  // It may be there until the next checkpoint. Streamed again it would move the slot back, which keeps it from then on.
+  if (keeper.gaveUp) keeper.goneBefore = slotStart
+
   const hole = await firstHole(keeper, systemIdentifier, slotPoint)
-  if (hole !== null && !keeper.gaveUp) return { point: { timeline, start: hole, stored: hole, slotStart }, loss: null }
+  if (hole !== null) return { point: { timeline, start: hole, stored: hole, slotStart }, loss: null }
   const stored = await endOfStored(catalog, connection, { systemIdentifier, segmentBytes, timeline })
   if (stored !== null && stored.lsn >= slotStart) {
     keeper.lossReason = null
@@ -62,14 +66,14 @@ export async function findStartingPoint(
   }
   const stillThere =
     stored !== null && stored.lsn >= keeper.goneBefore && (await hasWal(source.url, stored.timeline, stored.lsn))
-  if (!stillThere) keeper.goneBefore = slotStart
   // A slot that was made anew says nothing of what is stored before it; what has rows is.
-  const point = stillThere ? { timeline: stored.timeline, start: stored.lsn, stored: stored.lsn, slotStart } : slotPoint
-  // WAL that was given up is lost as soon as the server wants the room, and is said to be lost before that.
-  if (stillThere && !keeper.gaveUp) return { point, loss: null }
+  if (stillThere) {
+    return { point: { timeline: stored.timeline, start: stored.lsn, stored: stored.lsn, slotStart }, loss: null }
+  }
+  keeper.goneBefore = slotStart
   const reason = keeper.lossReason ?? `the server no longer had WAL from before the replication slot ${slot}`
   const loss = { timeline, to: slotStart, reason, runningBeginsAfter: !keeper.slotWasReady }
-  return { point, loss }
+  return { point: slotPoint, loss }
 }
 
 /**
@@ -110,7 +114,7 @@ async function firstHole(
   for (const hole of await catalog.walHoles(systemIdentifier, timeline, slotStart)) {
     const wanted = hole.timeline === timeline && hole.from >= keeper.goneBefore
     if (wanted && (await hasWal(source.url, timeline, hole.from))) return hole.from
-    const reason = 'it is not stored, and the server no longer had it'
+    const reason = (keeper.gaveUp && keeper.lossReason) || 'it is not stored, and the server no longer had it'
     await recordGap(keeper, systemIdentifier, { ...hole, reason, runningBeginsAfter: !keeper.slotWasReady })
   }
   return null

@@ -65,7 +65,7 @@ export class WalKeeper {
   readonly threads: CompressThreads
   /** what was not stored when the last session ended */
   waiting: Waiting | null = null
-  /** before it, WAL that the slot does not keep is gone from the server */
+  /** before it, WAL that the slot does not keep is gone from the server, or given up */
   goneBefore: Lsn = 0n
   /** how WAL came to be lost, until that is recorded */
   lossReason: string | null = null
