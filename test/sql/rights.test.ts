@@ -88,6 +88,7 @@ const calls: [call: string, who: Person[]][] = [
   [`select backup._grant_policy('')`, []],
   [`select backup._merge_range(0, 0, 'empty', null)`, []],
   [`select * from backup._missing_before(0, 0, '0/0')`, []],
+  [`select * from backup._missing_between(0)`, []],
   [`select backup._dump_target(null, null, null, '{}')`, []],
   [`select backup._is_filtered(0, 0)`, []],
   [`select backup._queue_base(null, null, 'x')`, []],

@@ -418,6 +418,7 @@ function _masks() returns TABLE(relation oid, column_name text, expression text,
 function _matching(patterns text[]) returns TABLE(relation oid) security definer stable
 function _merge_range(system_identifier bigint, timeline integer, fresh backup.lsn_range, last_commit_at timestamp with time zone) returns void
 function _missing_before(system_identifier bigint, timeline integer, lsn pg_lsn) returns TABLE(on_timeline integer, from_lsn pg_lsn, to_lsn pg_lsn) stable
+function _missing_between(system_identifier bigint) returns TABLE(on_timeline integer, from_lsn pg_lsn, to_lsn pg_lsn, again_on integer, again_from pg_lsn) stable
 function _named_table(name text) returns regclass stable
 function _note_checks() returns TABLE(name text, state text, message text, hint text, since timestamp with time zone, was text, changed boolean) security definer
 function _option_problem(options jsonb) returns text immutable
