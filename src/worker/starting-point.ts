@@ -17,6 +17,8 @@ export interface StreamPoint {
   start: Lsn
   /** all WAL before it is stored */
   stored: Lsn
+  /** whether only the slot says so, which may have been made there by somebody */
+  unproven: boolean
   /** where the segment begins in which the slot stands */
   slotStart: Lsn
 }
@@ -46,9 +48,18 @@ export async function findStartingPoint(
   const { restartLsn, timeline, madeBecause } = await openSlot(connection, source, slot, log)
   // Kept until the loss is recorded, whatever fails before that. Who gave the slot up knows better why it is not there.
   if (madeBecause !== null && !keeper.gaveUp) keeper.lossReason = madeBecause
+  if (madeBecause !== null) await catalog.reportSlotMade(restartLsn)
+  const isFresh = madeBecause !== null || (await catalog.slotMadeAt()) === restartLsn
   const slotStart = segmentStart(restartLsn, segmentBytes)
-  const slotPoint = { timeline, start: slotStart, stored: restartLsn, slotStart }
   const at = { timeline, lsn: slotStart }
+  // A slot stands where it was told that all is stored, or where the server made it, which is never where a segment begins.
+  const slotPoint = {
+    timeline,
+    start: slotStart,
+    stored: isFresh ? slotStart : restartLsn,
+    unproven: restartLsn !== slotStart,
+    slotStart,
+  }
 
   // It may be there until the next checkpoint. Streamed again it would move the slot back, which keeps it from then on.
   if (keeper.gaveUp) keeper.goneBefore = slotStart
@@ -62,8 +73,9 @@ export async function findStartingPoint(
     // What archive-wal stored while no worker ran is not stored again.
     const whole = await catalog.coversWal(systemIdentifier, timeline, slotStart, stored.lsn)
     if (!whole) return { point: slotPoint, loss: null, slot: at }
-    const beyondSlot = stored.lsn > restartLsn ? stored.lsn : restartLsn
-    return { point: { ...slotPoint, start: stored.lsn, stored: beyondSlot }, loss: null, slot: at }
+    const proven = isFresh || stored.lsn >= restartLsn
+    const point = proven ? { ...slotPoint, start: stored.lsn, stored: stored.lsn, unproven: false } : slotPoint
+    return { point, loss: null, slot: at }
   }
   const stillThere =
     stored !== null && stored.lsn >= keeper.goneBefore && (await hasWal(source.url, stored.timeline, stored.lsn))
@@ -77,7 +89,7 @@ export async function findStartingPoint(
 
 /** Where WAL goes on that is stored up to a place, before the slot. */
 export function behindSlot({ timeline, lsn }: WalPlace, slot: WalPlace): StreamPoint {
-  return { timeline, start: lsn, stored: lsn, slotStart: slot.lsn }
+  return { timeline, start: lsn, stored: lsn, unproven: false, slotStart: slot.lsn }
 }
 
 /**

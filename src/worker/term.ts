@@ -206,7 +206,7 @@ export class Term {
     state.begin({
       catalog: this.servers.catalog,
       streaming: () => this.#wal.streaming,
-      durable: () => this.#wal.durable,
+      durable: () => (this.#wal.isProven ? this.#wal.durable : null),
       grantExpiresAt: () => this.#grants.expiresAt,
     })
     const upkeep = [this.#schedules, this.#checks, this.#webhook]

@@ -77,6 +77,8 @@ export class WalKeeper {
   readsStandby = false
   /** up to where WAL is in the box, in tails too, as the last session knew; null before the first */
   durable: WalPlace | null = null
+  /** false while only the slot says that anything is stored where it stands */
+  isProven = true
   /** whether a session streams now */
   streaming = false
   readonly #slot = new SlotReadiness()

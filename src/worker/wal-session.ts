@@ -179,7 +179,7 @@ export class WalSession {
         // The slot moves on to the next timeline, and forgets this one.
         await recorder.recordHeld()
         const start = segmentStart(event.switchLsn, segmentBytes)
-        return { timeline: event.nextTimeline, start, stored: start, slotStart: start }
+        return { timeline: event.nextTimeline, start, stored: start, unproven: false, slotStart: start }
       }
       await recorder.record(event.stored, event.ownOnly)
       durable.storedWhole(event.stored.end)
@@ -204,6 +204,7 @@ export class WalSession {
     // A COMMIT waits for what is flushed, and must not wait for rows.
     const needed = heldFrom !== null && heldFrom < lsn && !rowsSlot.keeps && !options.synchronous()
     stream.reportStored(lsn, needed ? heldFrom : lsn)
+    this.keeper.isProven = stream.isProven
   }
 
   /** The second slot of a worker that was killed stays until the rows reach the first one. */

@@ -14,7 +14,7 @@ const LOOK_WITHIN_MS = 60_000
 export interface TermState {
   catalog: Catalog
   streaming: () => boolean
-  /** up to where it has stored WAL itself; null: it has not streamed yet */
+  /** up to where it has stored WAL; null: it has not streamed, or stored nothing behind a slot that was just made */
   durable: () => WalPlace | null
   /** null: there is none */
   grantExpiresAt: () => Date | null

@@ -56,6 +56,8 @@ const calls: [call: string, who: Person[]][] = [
   [`select backup._segment_key(0, 0, '0/0')`, ['worker']],
   [`select backup._record_gap(0, 0, '0/0', '', true)`, ['worker']],
   [`select backup._resume_base_after_gap(0)`, ['worker']],
+  [`select backup._report_slot_made('0/0')`, ['worker']],
+  [`select backup._slot_made_at()`, ['worker']],
   [`select backup._wal_holes(0, 0, '0/0')`, ['worker']],
   [`select backup._finish_base(0, '{}')`, ['worker']],
   [`select backup._record_drill('{}')`, ['worker']],

@@ -144,6 +144,7 @@ table _worker.at_risk_since timestamp with time zone
 table _worker.standby text
 table _worker.life text
 table _worker.facts jsonb not null default '{}'::jsonb
+table _worker.slot_made_at pg_lsn
 view base_backups.backup_id text
 view base_backups.job_id bigint
 view base_backups.label text
@@ -446,6 +447,7 @@ function _report_at_risk(from_lsn pg_lsn, since timestamp with time zone) return
 function _report_facts(facts jsonb) returns void security definer
 function _report_problem(component text, problem jsonb) returns void security definer
 function _report_progress(job_id bigint, phase text, bytes_done bigint, bytes_total bigint, tables jsonb DEFAULT NULL::jsonb) returns void security definer
+function _report_slot_made(lsn pg_lsn) returns void security definer
 function _report_source(standby text) returns void security definer
 function _resume_base_after_gap(system_identifier bigint) returns void security definer
 function _rows_slot(slot text) returns text immutable
@@ -459,6 +461,7 @@ function _set_schedule(name text, cron text, kind text, options jsonb, time_zone
 function _setting_list() returns TABLE(setting text, default_value text, unit text, meaning text) immutable
 function _setting_value(setting text) returns text security definer stable
 function _shown_position() returns TABLE(timeline integer, durable_lsn pg_lsn, waits_since timestamp with time zone, streaming boolean) security definer stable
+function _slot_made_at() returns pg_lsn security definer stable
 function _start_base_after_gap(system_identifier bigint, lsn pg_lsn, reason text, running_begins_after boolean) returns void
 function _start_worker(version text) returns integer security definer
 function _stored_wal(since timestamp with time zone, at_most integer) returns TABLE(minute_at timestamp with time zone, bytes bigint, segments integer) security definer stable
@@ -532,6 +535,7 @@ grant execute on backup._report_at_risk(pg_lsn,timestamp with time zone) to back
 grant execute on backup._report_facts(jsonb) to backup_worker
 grant execute on backup._report_problem(text,jsonb) to backup_worker
 grant execute on backup._report_progress(bigint,text,bigint,bigint,jsonb) to backup_worker
+grant execute on backup._report_slot_made(pg_lsn) to backup_worker
 grant execute on backup._report_source(text) to backup_worker
 grant execute on backup._resume_base_after_gap(bigint) to backup_worker
 grant execute on backup._rows_slot(text) to backup_monitor, backup_operator, backup_worker
@@ -542,6 +546,7 @@ grant execute on backup._set_mask(text,text) to backup_operator
 grant execute on backup._set_schedule(text,text,text,jsonb,text) to backup_operator
 grant execute on backup._setting_list() to backup_monitor, backup_operator, backup_worker
 grant execute on backup._setting_value(text) to backup_monitor, backup_operator, backup_worker
+grant execute on backup._slot_made_at() to backup_worker
 grant execute on backup._start_worker(text) to backup_worker
 grant execute on backup._stored_wal(timestamp with time zone,integer) to backup_worker
 grant execute on backup._try_expression(regclass,text,text) to backup_operator
