@@ -114,6 +114,39 @@ $$;
 comment on function backup._report_source(text) is
     'Keep where the worker reads WAL from. Written only when it changes.';
 
+create or replace function backup._report_slot_made(
+    -- where it stands
+    lsn pg_lsn
+)
+    returns void
+    language plpgsql
+    security definer
+    set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if lsn is null then
+        raise exception using
+            errcode = 'PB001', message = 'a slot that was made has an LSN', hint = 'Pass its restart_lsn.';
+    end if;
+    update backup._worker w set slot_made_at = lsn where w.slot_made_at is distinct from lsn;
+end
+$$;
+
+comment on function backup._report_slot_made(pg_lsn) is 'Keep where a replication slot stood when the worker made it.';
+
+create or replace function backup._slot_made_at()
+    -- null: no worker has made any
+    returns pg_lsn
+    language sql
+    stable
+    security definer
+    set search_path = pg_catalog, pg_temp
+as $$
+    select w.slot_made_at from backup._worker w
+$$;
+
+comment on function backup._slot_made_at() is 'Where the replication slot stood when a worker last made it.';
+
 create or replace function backup._report_problem(
     -- box, issuer, wal, archive, database or webhook
     component text,

@@ -39,6 +39,38 @@ $$;
 comment on function backup._missing_before(bigint, integer, pg_lsn) is
     'The gap that is left when WAL is stored again from an LSN on.';
 
+create or replace function backup._missing_between(
+    system_identifier bigint
+)
+    -- What is missing between what is stored, by the rows alone, and where WAL is stored again. One gap over a switch of
+    -- timelines is a row on each.
+    returns table (on_timeline integer, from_lsn pg_lsn, to_lsn pg_lsn, again_on integer, again_from pg_lsn)
+    language sql
+    stable
+    set search_path = pg_catalog, pg_temp
+as $$
+    select h.timeline, h.from_lsn, h.to_lsn, h.timeline, h.to_lsn
+    from (
+        select r.timeline, upper(r.lsns) as from_lsn,
+               lead(lower(r.lsns)) over (partition by r.timeline order by r.lsns) as to_lsn
+        from backup._wal_range r
+        where r.system_identifier = _missing_between.system_identifier
+    ) h
+    where h.to_lsn is not null
+    union all
+    -- Before the first of a timeline: there, and at the end of the one that it left.
+    select m.on_timeline, m.from_lsn, m.to_lsn, f.timeline, f.from_lsn
+    from (
+        select r.timeline, min(lower(r.lsns)) as from_lsn
+        from backup._wal_range r
+        where r.system_identifier = _missing_between.system_identifier
+        group by r.timeline
+    ) f
+    cross join lateral backup._missing_before(_missing_between.system_identifier, f.timeline, f.from_lsn) m
+$$;
+
+comment on function backup._missing_between(bigint) is 'Gaps within timelines, and where one goes over into the next.';
+
 create or replace function backup._wal_holes(
     system_identifier bigint,
     -- the one that is streamed, and how far it needs no looking after
@@ -52,23 +84,18 @@ create or replace function backup._wal_holes(
     security definer
     set search_path = pg_catalog, pg_temp
 as $$
-    select h.timeline, h.from_lsn, h.to_lsn
-    from (
-        select r.timeline, upper(r.lsns) as from_lsn,
-               lead(lower(r.lsns)) over (partition by r.timeline order by r.lsns) as to_lsn
-        from backup._wal_range r
-        where r.system_identifier = _wal_holes.system_identifier
-    ) h
-    where (h.timeline <> _wal_holes.timeline or h.from_lsn < before_lsn)
+    select distinct h.on_timeline, h.from_lsn, h.to_lsn
+    from backup._missing_between(_wal_holes.system_identifier) h
+    where (h.on_timeline <> _wal_holes.timeline or h.from_lsn < before_lsn)
       -- Of no use without a base backup before it.
       and h.to_lsn > (select min(b.start_lsn) from backup._base_backup b
                       where b.system_identifier = _wal_holes.system_identifier)
       and not exists (
           select from backup._wal_gap g
-          where g.system_identifier = _wal_holes.system_identifier and g.timeline = h.timeline
+          where g.system_identifier = _wal_holes.system_identifier and g.timeline = h.on_timeline
             and g.from_lsn <= h.from_lsn and g.to_lsn >= h.to_lsn
       )
-    order by h.timeline, h.from_lsn
+    order by h.on_timeline, h.from_lsn, h.to_lsn
 $$;
 
 comment on function backup._wal_holes(bigint, integer, pg_lsn) is 'Gaps that nobody has found yet but the rows.';

@@ -84,14 +84,17 @@ begin
             from unnest(backup.lsn_multirange(old.lsns) - gone.lsns) l (lsns);
         end loop;
         -- Known, so that no worker takes it for a loss that it has just found.
+        with missing as (
+            select m.*, m.on_timeline = gone.timeline
+                        and backup.lsn_range(m.from_lsn, m.to_lsn) && gone.lsns as is_forgotten
+            from backup._missing_between(_forget_wal.system_identifier) m
+        )
         insert into backup._wal_gap as g (system_identifier, timeline, from_lsn, to_lsn, reason)
-        select _forget_wal.system_identifier, gone.timeline, h.from_lsn, h.to_lsn, _forget_wal.reason
-        from (
-            select upper(r.lsns) as from_lsn, lead(lower(r.lsns)) over (order by r.lsns) as to_lsn
-            from backup._wal_range r
-            where r.system_identifier = _forget_wal.system_identifier and r.timeline = gone.timeline
-        ) h
-        where h.from_lsn < h.to_lsn and backup.lsn_range(h.from_lsn, h.to_lsn) && gone.lsns
+        select _forget_wal.system_identifier, m.on_timeline, m.from_lsn, max(m.to_lsn), _forget_wal.reason
+        from missing m
+        where exists (select from missing f
+                      where f.is_forgotten and f.again_on = m.again_on and f.again_from = m.again_from)
+        group by m.on_timeline, m.from_lsn
         on conflict on constraint wal_gap_pk do update set to_lsn = greatest(g.to_lsn, excluded.to_lsn);
     end loop;
     return removed;

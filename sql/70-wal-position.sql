@@ -118,7 +118,12 @@ as $$
            case when b.standby is null then coalesce(s.active, false) else b.streaming end,
            s.wal_status, s.safe_wal_size,
            -- An owner of the catalog who cannot see pg_stat_replication sees where the slot was moved to.
-           case when b.standby is null then coalesce(r.flush_lsn, s.restart_lsn) else b.durable_lsn end,
+           case when b.standby is null then coalesce(r.flush_lsn, s.restart_lsn
+                   -- What lies before it in its segment was never read through a slot that was made there.
+                   - case when s.restart_lsn = w.slot_made_at
+                       then (s.restart_lsn - '0/0'::pg_lsn) % pg_size_bytes(current_setting('wal_segment_size'))
+                       else 0 end)
+               else b.durable_lsn end,
            (case when s.restart_lsn is not null
                then greatest(n.current_lsn - least(s.restart_lsn, o.restart_lsn), 0) end)::bigint,
            case when b.standby is null then r.backend_start end,
@@ -135,6 +140,7 @@ as $$
     left join pg_replication_slots s on s.slot_name = backup._setting_value('slot') and s.slot_type = 'physical'
     left join pg_replication_slots o on o.slot_name = backup._rows_slot(s.slot_name)
     left join pg_stat_replication r on r.pid = s.active_pid
+    left join backup._worker w on true
 $$;
 
 comment on function backup._wal_position() is 'How far WAL is safe, seen without pg_monitor.';
@@ -150,12 +156,17 @@ create or replace function backup._is_synchronous(
     security definer
     set search_path = pg_catalog, pg_temp
 as $$
-    -- An owner who cannot see the state goes by the list: tails that are posted too soon are the lesser harm.
+    -- Nobody has a state who has not said yet what is stored. Then, and for an owner who cannot see it, the list counts:
+    -- tails that are posted too soon are the lesser harm.
     select case when pg_has_role('pg_read_all_stats', 'usage') then exists (
             select from pg_stat_replication r
-            where r.application_name = _is_synchronous.application_name and r.sync_state in ('sync', 'quorum'))
-        else current_setting('synchronous_standby_names')
-            ~ ('(^|[^[:alnum:]_])(' || _is_synchronous.application_name || '|\*)($|[^[:alnum:]_])') end
+            where r.application_name = _is_synchronous.application_name
+              and (r.sync_state in ('sync', 'quorum') or (r.flush_lsn is null and l.is_listed)))
+        else l.is_listed end
+    from (
+        select current_setting('synchronous_standby_names')
+            ~ ('(^|[^[:alnum:]_])(' || _is_synchronous.application_name || '|\*)($|[^[:alnum:]_])') as is_listed
+    ) l
 $$;
 
 comment on function backup._is_synchronous(text) is
@@ -172,8 +183,10 @@ create or replace function backup._at_risk()
     set search_path = pg_catalog, pg_temp
 as $$
 declare
+    segment_bytes numeric := pg_size_bytes(current_setting('wal_segment_size'));
     wal record;
     worker record;
+    written_from pg_lsn;
 begin
     select p.* into wal from backup._wal_position() p;
     durable_lsn := wal.durable_lsn;
@@ -187,7 +200,13 @@ begin
         return next;
         return;
     end if;
-    select w.started_at, w.problems, w.at_risk_from, w.at_risk_since into worker from backup._worker w;
+    select w.started_at, w.problems, w.at_risk_from, w.at_risk_since, w.slot_made_at into worker from backup._worker w;
+    -- What was there when the first slot was made waited for nobody, though it is not stored either.
+    written_from := wal.durable_lsn;
+    if worker.slot_made_at - (worker.slot_made_at - '0/0'::pg_lsn) % segment_bytes = wal.durable_lsn
+       and not exists (select from backup._wal_range r join pg_control_system() c using (system_identifier)) then
+        written_from := worker.slot_made_at;
+    end if;
 
     if wal.streaming or wal.waits_since is not null then
         since := coalesce(wal.waits_since, wal.streaming_since);
@@ -205,7 +224,7 @@ begin
     since := least(since,
         case when wal.durable_lsn <= worker.at_risk_from then worker.at_risk_since end,
         (select c.checkpoint_time + interval '1 second' from pg_control_checkpoint() c
-         where c.redo_lsn > wal.durable_lsn),
+         where c.redo_lsn > written_from),
         backup._wal_written_at(wal.durable_lsn, wal.current_lsn));
     if since is not null then
         seconds_at_risk := round(greatest(extract(epoch from clock_timestamp() - since), 0), 3);

@@ -48,6 +48,7 @@ grant execute on function backup.install_grant(jsonb) to backup_operator, backup
 grant execute on function
     backup._enter_life(), backup._start_worker(text), backup._note_checks(), backup._report_facts(jsonb),
     backup._wal_directory(), backup._webhook(), backup._report_problem(text, jsonb), backup._report_source(text),
+    backup._report_slot_made(pg_lsn), backup._slot_made_at(),
     backup._report_at_risk(pg_lsn, timestamptz),
     backup._claim_job(), backup._report_progress(bigint, text, bigint, bigint, jsonb), backup._is_cancel_requested(bigint),
     backup._fail_job(bigint, jsonb, boolean), backup._end_canceled(bigint),

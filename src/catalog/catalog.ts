@@ -245,6 +245,15 @@ export class Catalog {
     await this.#pool.one(sql.type(Nothing)`select backup._report_source(${standby}) as nothing`)
   }
 
+  /** Keeps where the slot stands that was made just now, so that nothing in its segment counts as stored. */
+  reportSlotMade(lsn: Lsn): Promise<void> {
+    return wal.reportSlotMade(this.#pool, lsn)
+  }
+
+  slotMadeAt(): Promise<Lsn | null> {
+    return wal.slotMadeAt(this.#pool)
+  }
+
   /** Sees to it that the segment that ends at an LSN, or holds it, gets whole. Resolves to whether it will by itself. */
   finishSegment(lsn: Lsn): Promise<boolean> {
     return wal.finishSegment(this.#pool, lsn)

@@ -81,6 +81,18 @@ export async function coveredTo(pool: CatalogPool, systemIdentifier: string, tim
   return to_lsn
 }
 
+/** Keeps where the slot stands that was made just now. */
+export async function reportSlotMade(pool: CatalogPool, lsn: Lsn): Promise<void> {
+  await pool.one(sql.type(Nothing)`select backup._report_slot_made(${lsnArgument(lsn)}) as nothing`)
+}
+
+/** Where a slot stood when a worker last made one; null when none did. */
+export async function slotMadeAt(pool: CatalogPool): Promise<Lsn | null> {
+  const Row = z.object({ made_at: z.string().transform(parseLsn).nullable() })
+  const { made_at } = await pool.one(sql.type(Row)`select backup._slot_made_at()::text as made_at`)
+  return made_at
+}
+
 /** Whether a COMMIT waits for what the stream of this name reports (synchronous_standby_names). */
 export async function isSynchronous(pool: CatalogPool, applicationName: string): Promise<boolean> {
   const Row = z.object({ synchronous: z.boolean() })

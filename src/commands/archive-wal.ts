@@ -14,8 +14,9 @@ In postgresql.conf:
   archive_command = 'postbox archive-wal %p'
 
 It gives the file to the worker that runs as the same user. Where there is none it stores the file by itself, for which
-it needs POSTBOX_DATABASE_URL. It ends with 0 only when the file is stored and recorded; otherwise Postgres keeps it and
-tries again. A file that was stored before is stored no second time, and other bytes under its name are refused.`
+it needs POSTBOX_DATABASE_URL. It ends with 0 only when the file is stored; otherwise Postgres keeps it and tries again. It
+is recorded then, too, unless the worker streamed it and nobody but Postbox wrote in it: that row comes with the next one. A
+file that was stored before is stored no second time, and other bytes under its name are refused.`
 
 /**
  * `postbox archive-wal`: Postgres's archive_command, where archive-wal.pl could not answer it. Loads little, because

@@ -1,6 +1,9 @@
 import type { Lsn } from '../wal/lsn.js'
 import type { ServerTime } from './wal-age.js'
 
+/** In place of an LSN: the server shows null, leaves the slot where it is and lets no COMMIT return. */
+export const NOTHING: Lsn = 0n
+
 /** What the worker tells the server of WAL. */
 export interface Status {
   /** all WAL before it lies in the box */

@@ -5,7 +5,7 @@ import type { FrameBuffers } from './base-backup.js'
 import { EventQueue } from './event-queue.js'
 import type { ReplicationConnection } from './replication-connection.js'
 import { textOf, type Row } from './server-message.js'
-import { standbyStatus } from './standby-status.js'
+import { NOTHING, standbyStatus } from './standby-status.js'
 import { UNKNOWN, WalAge, type ServerTime } from './wal-age.js'
 import { WalReceiver } from './wal-receiver.js'
 
@@ -16,6 +16,8 @@ export interface WalStreamOptions {
   start: Lsn
   /** all WAL before it is stored */
   stored: Lsn
+  /** that is not known for certain: the server hears nothing of it until something is stored beyond `start` */
+  unproven?: boolean
   segmentBytes: number
   /** WAL is asked from before the slot, and may be gone */
   behindSlot?: boolean
@@ -61,6 +63,8 @@ export class WalStream {
   readonly #receiver: WalReceiver
   #stored: Lsn
   #flushed: Lsn
+  /** whether the server may hear of it */
+  #proven: boolean
   /** whether the server was told that WAL waits; null: nothing was told yet */
   #saidToWait: boolean | null = null
   /** messages from the server when it was last asked for one, and how often it was since there was none */
@@ -81,6 +85,7 @@ export class WalStream {
   ) {
     this.#stored = options.stored
     this.#flushed = options.stored
+    this.#proven = options.unproven !== true
     const onReplyWanted = () => {
       this.#sendStatus()
     }
@@ -92,6 +97,11 @@ export class WalStream {
     this.#receiver = new WalReceiver(connection, options, buffers, age, this.#events, onReplyWanted, onReadEnd)
   }
 
+  /** Whether the server hears what is stored. */
+  get isProven(): boolean {
+    return this.#proven
+  }
+
   /** The segment under way; null when there is none, or when the server has it whole already and it comes at once. */
   unfinished(): UnfinishedSegment | null {
     return this.#receiver.unfinished()
@@ -99,7 +109,9 @@ export class WalStream {
 
   /** Reports what is in the box, never more, and what of that the server need not keep: it drops WAL up to `flushed`. */
   reportStored(stored: Lsn, flushed: Lsn = stored): void {
-    if (stored <= this.#stored && flushed <= this.#flushed) return
+    const proves = !this.#proven && stored > this.options.start && stored >= this.options.stored
+    if (!proves && stored <= this.#stored && flushed <= this.#flushed) return
+    if (proves) this.#proven = true
     if (stored > this.#stored) {
       this.#stored = stored
       this.age.forget(stored)
@@ -153,9 +165,9 @@ export class WalStream {
     const waitsSince = this.age.since(this.#stored)
     this.#saidToWait = waitsSince !== null
     const at = waitsSince ?? this.age.now() ?? UNKNOWN
-    this.connection.sendCopyData(
-      standbyStatus({ stored: this.#stored, flushed: this.#flushed, waitsSince: at, replyWanted }),
-    )
+    // A COMMIT returns when what it waits for is flushed.
+    const [stored, flushed] = this.#proven ? [this.#stored, this.#flushed] : [NOTHING, NOTHING]
+    this.connection.sendCopyData(standbyStatus({ stored, flushed, waitsSince: at, replyWanted }))
   }
 
   /** A connection that broke without a word would look like a server at rest. */

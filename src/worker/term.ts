@@ -209,7 +209,7 @@ export class Term {
       catalog: this.servers.catalog,
       walWanted: () => this.#wal.isWanted,
       streaming: () => this.#wal.streaming,
-      durable: () => this.#wal.durable,
+      durable: () => (this.#wal.isProven ? this.#wal.durable : null),
       grantExpiresAt: () => this.#grants.expiresAt,
     })
     const upkeep = [this.#schedules, this.#checks, this.#webhook]

@@ -58,7 +58,8 @@ export class WalFileStore {
   constructor(readonly options: WalFileStoreOptions) {}
 
   /**
-   * Resolves when the file is in the box and the catalog knows it.
+   * Resolves when the file is in the box and the catalog knows it. A row that the stream holds back is written with the
+   * next one: if each were written for the sake of its segment, an idle server would never settle.
    *
    * Throws `wal_invalid` for bytes that are not what the name says, `wal_conflict` when other bytes were stored before,
    * and as catalog and box do.
@@ -103,7 +104,7 @@ export class WalFileStore {
     if (await catalog.knowsSegment(systemIdentifier, segment, sha256)) return 'known'
     const held = streamed?.heldSha256(segment) ?? null
     if (held?.equals(sha256)) return 'known'
-    if (held) throw wrong(file, 'is not what the server streamed')
+    if (held) throw conflict(file, held, sha256)
 
     const raw = { segment, bytes: await file.read(), sha256 }
     const level = this.options.compressionLevel()
@@ -145,4 +146,14 @@ export class WalFileStore {
 
 function wrong({ name }: OfferedFile, what: string): PostboxError {
   return new PostboxError('wal_invalid', `${name} ${what}`, 'The file is cut off or damaged, or not of this server.')
+}
+
+/** As the catalog says it of segments that have a row. */
+function conflict({ name }: OfferedFile, stored: Buffer, offered: Buffer): PostboxError {
+  return new PostboxError(
+    'wal_conflict',
+    `WAL segment ${name} was stored before with other content: ${sha12(stored)}, now ${sha12(offered)}`,
+    'Two servers write the same timeline (split brain), or a restored copy still runs as the original. Stop one of them; ' +
+      'the segment that is here now was not stored.',
+  )
 }

@@ -65,7 +65,7 @@ export class WalKeeper {
   readonly threads: CompressThreads
   /** what was not stored when the last session ended */
   waiting: Waiting | null = null
-  /** before it, WAL that the slot does not keep is gone from the server */
+  /** before it, WAL that the slot does not keep is gone from the server, or given up */
   goneBefore: Lsn = 0n
   /** how WAL came to be lost, until that is recorded */
   lossReason: string | null = null
@@ -77,6 +77,8 @@ export class WalKeeper {
   readsStandby = false
   /** up to where WAL is in the box, in tails too, as the last session knew; null before the first */
   durable: WalPlace | null = null
+  /** false while only the slot says that anything is stored where it stands */
+  isProven = true
   /** whether a session streams now */
   streaming = false
   /** ends the session under way, and what it asks by connections of its own */

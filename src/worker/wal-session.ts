@@ -13,10 +13,12 @@ import { SegmentChain } from './segment-chain.js'
 import { segmentRoom } from './segment-room.js'
 import { storeSegment, type StoredSegment } from './segment-store.js'
 import type { OpenedSource } from './source.js'
-import { findStartingPoint, recordLoss, type StreamPoint, type WalLoss } from './starting-point.js'
+import { behindSlot, findStartingPoint, type Beginning, type StreamPoint } from './starting-point.js'
 import { TailPoster } from './tail-poster.js'
 import { storeTimelineFile } from './timeline-store.js'
+import { firstHole } from './wal-holes.js'
 import type { WalKeeper } from './wal-keeper.js'
+import { recordLoss } from './wal-loss.js'
 
 const AT_RISK_EVERY_MS = 1000
 /** Until the next session begins no slot may keep WAL. */
@@ -52,17 +54,17 @@ export class WalSession {
       await this.keeper.recorder.recordHeld()
       await this.#noteServer()
       // Before anything else is asked of the box: WAL is kept from now on, even if no grant is there yet.
-      const { point, loss } = await findStartingPoint(this.keeper, this.connection, this.#server)
-      if (loss) await recordLoss(this.keeper, this.#server.systemIdentifier, loss)
+      const beginning = await findStartingPoint(this.keeper, this.connection, this.#server)
+      if (beginning.loss) await recordLoss(this.keeper, this.#server.systemIdentifier, beginning.loss)
       this.keeper.slotIsReady()
-      return await this.#streamFrom(point, loss, signal)
+      return await this.#streamFrom(beginning, signal)
     } finally {
       signal.removeEventListener('abort', close)
       this.connection.close()
     }
   }
 
-  async #streamFrom(first: StreamPoint, loss: WalLoss | null, signal: AbortSignal): Promise<never> {
+  async #streamFrom({ point: first, loss, slot }: Beginning, signal: AbortSignal): Promise<never> {
     const { options, recorder } = this.keeper
     const { systemIdentifier, timeline } = this.#server
     this.#home = { server: options.server(), systemIdentifier }
@@ -70,8 +72,9 @@ export class WalSession {
     await this.#storeTimelineFiles(signal)
     // On a timeline that the catalog did not know, only its history tells where it left the stored WAL.
     if (loss && timeline > 1) await recordLoss(this.keeper, systemIdentifier, loss)
+    const hole = timeline > 1 ? await firstHole(this.keeper, this.connection, this.#server, slot) : null
     await this.keeper.serverIsWell()
-    for (let point = first; ;) {
+    for (let point = hole ? behindSlot(hole, slot) : first; ;) {
       const { address } = this.connection
       options.log.info({ timeline: point.timeline, from: formatLsn(point.start), source: address }, 'streaming WAL')
       point = await this.#streamTimeline(point, signal)
@@ -172,7 +175,7 @@ export class WalSession {
         // The slot moves on to the next timeline, and forgets this one.
         await recorder.recordHeld()
         const start = segmentStart(event.switchLsn, segmentBytes)
-        return { timeline: event.nextTimeline, start, stored: start, slotStart: start }
+        return { timeline: event.nextTimeline, start, stored: start, unproven: false, slotStart: start }
       }
       await recorder.record(event.stored, event.ownOnly)
       durable.storedWhole(event.stored.end)
@@ -197,6 +200,7 @@ export class WalSession {
     // A COMMIT waits for what is flushed, and must not wait for rows.
     const needed = heldFrom !== null && heldFrom < lsn && !rowsSlot.keeps && !options.synchronous()
     stream.reportStored(lsn, needed ? heldFrom : lsn)
+    this.keeper.isProven = stream.isProven
   }
 
   /** The second slot of a worker that was killed stays until the rows reach the first one. */

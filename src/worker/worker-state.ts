@@ -16,7 +16,7 @@ export interface TermState {
   /** whether WAL is to be stored: the setting stream_wal */
   walWanted: () => boolean
   streaming: () => boolean
-  /** up to where it has stored WAL itself; null: it has not streamed yet */
+  /** up to where it has stored WAL; null: it has not streamed, or stored nothing behind a slot that was just made */
   durable: () => WalPlace | null
   /** null: there is none */
   grantExpiresAt: () => Date | null

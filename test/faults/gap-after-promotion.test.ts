@@ -1,4 +1,7 @@
+import { join } from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
+import { ArchivingServer } from '../sandbox/archiving.js'
+import { Restores } from '../sandbox/restored.js'
 import { until } from '../sandbox/until.js'
 import { disagreements } from './agreement.js'
 import { GapWatch } from './gap-watch.js'
@@ -61,5 +64,71 @@ describe('a server that was promoted while the worker was off, without its slot'
     })
     await watch.baseAfterGap()
     expect(await checkOf(watch.server, 'wal_gap')).toMatchObject({ state: 'ok' })
+  })
+
+  describe('and whose archive-wal stored some of the new timeline before the worker came', () => {
+    const start = (settings: Record<string, string> = {}) => GapWatch.start(settings, 18, { workerAsSandboxUser: true })
+
+    async function archive(names: readonly string[]): Promise<void> {
+      const archiving = new ArchivingServer(watch.server)
+      for (const name of [...names, await archiving.writeSegment()]) {
+        expect(await archiving.call(join('pg_wal', name), archiving.aloneEnv)).toMatchObject({ code: 0 })
+      }
+    }
+
+    test.each([
+      ['with its history', ['00000002.history']],
+      ['without its history', []],
+    ])('leaves no gap while it has the WAL of the old timeline, %s', async (_, names) => {
+      watch = await start({ max_wal_size: '64MB', min_wal_size: '64MB' })
+      await watch.server.backUp()
+      await watch.server.worker.stop()
+      await writeSegments(watch.server, 5)
+      const before = await watch.moment()
+      await promoteWithoutSlot()
+      await archive(names)
+      const after = await watch.moment()
+      expect(await watch.gaps()).toHaveLength(names.length)
+      watch.server.startWorker()
+      await watch.server.worker.says('streaming WAL')
+      await until('the last commit is recorded', async () => {
+        await watch.server.storeAllWal()
+        return watch.canRestoreTo(after)
+      })
+      await until('the gap is filled', async () => (await watch.gaps()).length === 0)
+      expect([await watch.canRestoreTo(before), await watch.countJobs()]).toEqual([true, 1])
+      const restores = new Restores(watch.server.s3, 'backups')
+      try {
+        const restored = await restores.recover()
+        expect(await restored.query('select from moment where n = 3')).toHaveLength(2)
+      } finally {
+        await restores.remove()
+      }
+    })
+
+    test('leaves a gap that is found and followed by a base backup when it has not', async () => {
+      watch = await start()
+      await watch.server.backUp()
+      await watch.server.storeAllWal()
+      await watch.server.worker.stop()
+      await watch.server.postgres.query(`select pg_drop_replication_slot('postbox')`)
+      await watch.loseWal()
+      await promote(watch.server.postgres)
+      await archive(['00000002.history'])
+      expect(await watch.gaps()).toMatchObject([{ reason: null, found_at: null }])
+      const heard: (string | undefined)[] = []
+      const listener = await watch.server.postgres.connect()
+      try {
+        listener.on('notification', ({ payload }) => heard.push(payload))
+        await listener.query('listen postbox')
+        watch.server.startWorker()
+        await watch.baseAfterGap()
+      } finally {
+        await listener.end()
+      }
+      expect(heard.filter((payload) => payload === 'gap')).toHaveLength(1)
+      expect(await watch.gaps()).toMatchObject([{ reason: 'it is not stored, and the server no longer had it' }])
+      expect(await checkOf(watch.server, 'wal_gap')).toMatchObject({ state: 'ok' })
+    })
   })
 })

@@ -22,13 +22,15 @@ afterAll(async () => {
 
 showLogOfFailures(() => backedUp)
 
-async function waitForBox(names: 'postbox' | ''): Promise<void> {
+/** Runs statements of which none waits for the box. */
+async function locally(...statements: string[]): Promise<void> {
   const session = await backedUp.postgres.connect()
-  await session.query('set synchronous_commit = local')
-  await session.query(`alter system set synchronous_standby_names = '${names}'`)
-  await session.query('select pg_reload_conf()')
+  for (const statement of ['set synchronous_commit = local', ...statements]) await session.query(statement)
   await session.end()
 }
+
+const waitForBox = (names: 'postbox' | '') =>
+  locally(`alter system set synchronous_standby_names = '${names}'`, 'select pg_reload_conf()')
 
 beforeEach(async () => {
   await waitForBox('')
@@ -134,7 +136,8 @@ test('COMMITs that wait at the same time wait for one tail', async () => {
   expect(tails.length).toBeLessThanOrEqual(3)
 })
 
-test('a worker that begins while COMMITs wait for it does not wait for itself', async () => {
+test('a worker that begins while COMMITs wait for it waits neither for itself nor for its pace', async () => {
+  await backedUp.postgres.query(`select backup.configure('wal_interval', '1 min')`)
   await backedUp.worker.kill9()
   let done = false
   const writing = backedUp.postgres.query('insert into t values (1)').then(() => (done = true))
@@ -143,6 +146,7 @@ test('a worker that begins while COMMITs wait for it does not wait for itself', 
   await until('the COMMIT returns', () => done, SOON_MS)
   await writing
   await commits()
+  await backedUp.postgres.query(`select backup.configure('wal_interval', null)`)
   expect(await disagreements(backedUp)).toEqual([])
 })
 
@@ -151,4 +155,44 @@ test('a base backup is done while every COMMIT waits for the box', async () => {
   await until('the job is done', async () => (await backedUp.job(jobId)).state === 'done', SOON_MS)
   await commits()
   expect(await disagreements(backedUp)).toEqual([])
+})
+
+/** What the server was told to be flushed, where in a segment all is said to be stored, and whether the slot is further. */
+const standing = () =>
+  backedUp.postgres.query(
+    `select (select max(flush_lsn) from pg_stat_replication where application_name = 'postbox') as told,
+            ((w.durable_lsn - '0/0') % pg_size_bytes(current_setting('wal_segment_size')))::text as stored,
+            w.durable_lsn < s.restart_lsn as behind
+     from backup.status w, pg_replication_slots s where s.slot_name = 'postbox'`,
+  )
+
+test('a COMMIT whose WAL is lost with the slot does not return before something is stored behind it', async () => {
+  const held = hold(backedUp.s3, 'before-store', { key: /\/(tail|wal)\// })
+  let done = false
+  const writing = backedUp.postgres.query('insert into t values (1)').then(() => (done = true))
+  await held.reached()
+  const { log } = backedUp.worker
+  await locally(`alter system set max_slot_wal_keep_size = '1MB'`, 'select pg_reload_conf()')
+  await until('the slot is lost and made anew', async () => {
+    await locally(...Array.from({ length: 4 }, () => 'select pg_current_xact_id(), pg_switch_wal()'), 'checkpoint')
+    return backedUp.worker.log.slice(log.length).includes('the slot was lost and is made anew')
+  })
+  await locally('alter system reset max_slot_wal_keep_size', 'select pg_reload_conf()')
+  await until('the worker has told the server that it streams', async () => {
+    const rows = await backedUp.postgres.query(
+      `select from pg_stat_replication
+       where application_name = 'postbox' and state = 'streaming' and reply_time is not null`,
+    )
+    return rows.length === 1
+  })
+  expect(await standing()).toEqual([{ told: null, stored: '0', behind: true }])
+  expect(done).toBe(false)
+  await backedUp.worker.kill9()
+  expect(await standing()).toEqual([{ told: null, stored: '0', behind: true }])
+  expect(await backedUp.postgres.query('select from backup.wal_coverage')).toHaveLength(1)
+
+  held.release()
+  backedUp.startWorker()
+  await writing
+  await commits()
 })

@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { disagreements } from '../faults/agreement.js'
 import { hold } from '../faults/hold.js'
+import { checkOf } from '../faults/observe.js'
 import { ArchivingServer, hasPerl } from '../sandbox/archiving.js'
 import { BackedUpServer } from '../sandbox/backed-up-server.js'
 import { program } from '../sandbox/program.js'
@@ -161,6 +162,40 @@ test('other bytes for a known segment are refused and not posted', async () => {
     )
   }
   expect(posts()).toBe(before)
+})
+
+/** The name of an archived segment that is stored and whose row is held back, as nobody but Postbox wrote in it. */
+async function heldSegment(): Promise<string> {
+  return until('the row of a segment is held back', async () => {
+    const [switched] = await backedUp.postgres.query<{ name: string }>(
+      'select pg_walfile_name(pg_switch_wal()) as name',
+    )
+    const { name } = switched!
+    await archiving.archived(name)
+    const rows = await backedUp.postgres.query('select from backup.objects where key ~ $1', [name])
+    return rows.length === 0 ? name : null
+  })
+}
+
+test('other bytes for a segment that is stored and has no row yet are refused, and the check says so', async () => {
+  await backedUp.postgres.query("select backup._report_problem('archive', null)")
+  const name = await heldSegment()
+  const path = await changedCopy(name, (content) => Buffer.from(content.fill(0x77, 9000, 9100)))
+  const before = posts()
+  for (const env of [byWorker, withoutPerl]) {
+    const { code, stderr } = await archiving.call(path, env)
+    expect(code).toBe(1)
+    expect(stderr).toMatch(
+      new RegExp(`^postbox: WAL segment ${name} was stored before with other content.*wal_conflict`),
+    )
+  }
+  expect(await archiving.call(archiving.walPath(name), byWorker)).toMatchObject({ code: 0 })
+  expect(posts()).toBe(before)
+  expect(await checkOf(backedUp, 'worker')).toMatchObject({
+    state: 'crit',
+    message: expect.stringContaining(`WAL segment ${name} was stored before`) as string,
+    hint: expect.stringContaining('split brain') as string,
+  })
 })
 
 test('a segment that is cut off, or of another name or server, is refused', async () => {

@@ -206,6 +206,25 @@ describe.each(postgresVersions)('gaps on Postgres %i', (version) => {
     expect(await gaps()).toEqual([])
   })
 
+  test('what is missing is found within a timeline, and at the end of the one that it left', async () => {
+    const holes = () =>
+      catalog.rows('select * from backup._wal_holes($1, 2, $2)', [system, lsnOf(30)], 'walt') as Promise<unknown>
+    const hole = (timeline: number, from: number, to: number) => ({
+      on_timeline: timeline,
+      from_lsn: lsnOf(from),
+      to_lsn: lsnOf(to),
+    })
+    await record(catalog, system, [...run(1, 3), ...run(4, 6), ...run(9, 10, 2), ...run(12, 14, 2)])
+    await finish(catalog, system, `holes-${version}`, { from: 1, to: 2 })
+    expect(await holes()).toEqual([hole(1, 3, 4), hole(2, 10, 12)])
+    await catalog.rows('select backup._record_timeline($1, 2, $2, $3)', [system, `1\t${lsnOf(7.5)}\tx\n`, `h${system}`])
+    expect(await holes()).toEqual([hole(1, 3, 4), hole(1, 6, 7.5), hole(2, 7.5, 9), hole(2, 10, 12)])
+    await record(catalog, system, [...run(3, 4), ...run(7, 9, 2)])
+    expect(await holes()).toEqual([hole(1, 6, 7), hole(2, 10, 12)])
+    expect(await recordGap(7)).toBe(lsnOf(6))
+    expect(await holes()).toEqual([hole(2, 10, 12)])
+  })
+
   test('a gap that is described badly is refused', async () => {
     const tell = (id: number | null, timeline: number, lsn: string | null, reason: string | null) =>
       catalog.error('select backup._record_gap($1, $2, $3, $4, false)', [id, timeline, lsn, reason], 'walt')

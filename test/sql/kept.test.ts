@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, test } from 'vitest'
 import { installedServer } from './installed-server.js'
-import { lsnOf, record } from './wal-rows.js'
+import { finish, lsnOf, record } from './wal-rows.js'
 
 const catalog = installedServer()
 const SYSTEM = 1
@@ -44,6 +44,28 @@ describe('what the keyholder says of what is stored', () => {
     expect(gap).toEqual({ from_lsn: lsnOf(5), to_lsn: lsnOf(7), reason: expect.stringContaining('pruned') as string })
     expect(await catalog.rows(`select * from backup._wal_holes(${SYSTEM}, 1, '1/0')`, [], 'walt')).toEqual([])
     expect(await kept(listed)).toBe('0')
+  })
+
+  test('cuts what is gone out where a timeline began, and no worker finds that as a loss', async () => {
+    const system = 2
+    const later = [5, 6, 7, 8].map((number) => ({ number, timeline: 2 }))
+    await record(catalog, system, [...[1, 2, 3, 4].map((number) => ({ number })), ...later])
+    await finish(catalog, system, 'old', { from: 1, to: 2 })
+    await catalog.rows('select backup._record_timeline($1, 2, $2, $3)', [system, `1\t${lsnOf(5.5)}\tx\n`, 'h'])
+    const holes = () => catalog.rows(`select * from backup._wal_holes(${system}, 2, '1/0')`, [], 'walt')
+    expect(await holes()).toEqual([])
+    const wal = [stretch(1, 3), { ...stretch(7, 9), timeline: 2 }]
+    const backups = ['old']
+    expect(await kept({ system_identifier: system, listed_at: inDays(1), backups, wal })).toBe('4')
+    expect(
+      await catalog.rows(
+        'select timeline, from_lsn, to_lsn from backup.wal_gaps where system_identifier = 2 order by 1',
+      ),
+    ).toEqual([
+      { timeline: 1, from_lsn: lsnOf(3), to_lsn: lsnOf(5.5) },
+      { timeline: 2, from_lsn: lsnOf(5.5), to_lsn: lsnOf(7) },
+    ])
+    expect(await holes()).toEqual([])
   })
 
   test('is refused when it does not say so whole', async () => {

@@ -98,6 +98,23 @@ describe.each(postgresVersions)('backup.status on Postgres %i', (version) => {
     expect(await slotCheck(catalog, 'wal_delay')).toMatchObject({ state: 'crit' })
   })
 
+  test('nothing is stored of the segment in which the worker made a slot, and what was there waited for nobody', async () => {
+    await catalog.rows(`select pg_create_physical_replication_slot('postbox', true)`)
+    await catalog.rows(`select backup._start_worker('1.0')`)
+    await write()
+    const [before, since] = [await status(catalog), await atRiskSince(catalog)]
+    await catalog.rows('select backup._report_slot_made(restart_lsn) from pg_replication_slots', [], 'walt')
+    const after = await status(catalog)
+    const [restart, durable] = [parseLsn(before.durable_lsn!), parseLsn(after.durable_lsn!)]
+    expect(durable).toBe(restart - (restart % BigInt(SEGMENT)))
+    expect(durable).toBeLessThan(restart)
+    expect(BigInt(after.bytes_at_risk!)).toBeGreaterThanOrEqual(BigInt(before.bytes_at_risk!) + restart - durable)
+    expect(await atRiskSince(catalog)).toBe(since)
+    expect(await catalog.value('select backup._slot_made_at()::text', [], 'walt')).toBe(before.durable_lsn)
+    await catalog.rows(`select pg_drop_replication_slot('postbox')`)
+    await catalog.rows('delete from backup._worker')
+  })
+
   test('a slot that nobody reads keeps WAL, which is at risk', async () => {
     await catalog.rows(`select pg_create_physical_replication_slot('postbox', true)`)
     await catalog.rows(`select backup._start_worker('1.0')`)

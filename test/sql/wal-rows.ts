@@ -17,13 +17,13 @@ export interface SegmentChoice {
 
 export const moment = (seconds: number): string => new Date(Date.UTC(2026, 0, 1) + seconds * 1000).toISOString()
 
-export const lsnOf = (number: number, segmentBytes = MIB): string => formatLsn(BigInt(number) * BigInt(segmentBytes))
+export const lsnOf = (number: number, segmentBytes = MIB): string => formatLsn(BigInt(number * segmentBytes))
 
 /** One element of the array that backup._record_segments() takes. */
 export function segment(choice: SegmentChoice): Record<string, unknown> {
   const { number, timeline = 1, commit = null, content = '', segmentBytes = MIB } = choice
   const sha256 = createHash('sha256').update(`${timeline}/${number}/${content}`).digest('hex')
-  const name = segmentName({ timeline, start: BigInt(number) * BigInt(segmentBytes) }, segmentBytes)
+  const name = segmentName({ timeline, start: BigInt(number * segmentBytes) }, segmentBytes)
   return {
     timeline,
     start_lsn: lsnOf(number, segmentBytes),
