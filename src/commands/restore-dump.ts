@@ -45,7 +45,10 @@ export function restoreDumpCommand(): Command {
   return new Command('restore-dump')
     .requiredOption('--server <name>', 'the server that was dumped')
     .requiredOption('--database-url <url>', 'where to; a password is better in PGPASSWORD or ~/.pgpass')
-    .option('--dump <id>', 'this dump (default: the newest of a whole database)')
+    .option(
+      '--dump <id>',
+      'this dump (default: the newest of a whole database, or with --masked the newest masked one)',
+    )
     .option('--system-identifier <number>', "of this one of the server's lives")
     .option('--tables <names>', 'these tables and what is theirs, with commas between them')
     .addOption(new Option('--jobs <number>', 'connections at once').argParser(parseJobs).default(4))
@@ -57,7 +60,7 @@ export function restoreDumpCommand(): Command {
     .option('--no-owner', 'everything belongs to the user of the URL')
     .option('--no-privileges', 'without GRANT and REVOKE')
     .option('--disable-triggers', 'with --data-only: no trigger and no foreign key looks at the rows')
-    .option('--masked', 'also a dump whose columns were masked')
+    .option('--masked', 'one whose columns were masked, and no other (default: the newest)')
     .option('--json', 'print JSON')
     .addHelpText('after', help)
     .action(async (options: Options) => {

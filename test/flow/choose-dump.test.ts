@@ -40,9 +40,21 @@ const choose = (request: Partial<DumpRequest> = {}) =>
 describe('which dump is restored', () => {
   test('is the newest of a whole database, whatever was stored later', async () => {
     expect(await choose()).toBe(whole.dump_id)
-    expect(await choose({ masked: true })).toBe(whole.dump_id)
     const newer = made.dump('2026-11-22T12:30:00.000Z')
     expect(await choose()).toBe(newer.dump_id)
+  })
+
+  test('is the newest masked one where that is said, and never one that is not masked', async () => {
+    expect(await choose({ masked: true })).toBe(masked.dump_id)
+    made.dump('2026-11-22T16:00:00.000Z')
+    expect(await choose({ masked: true })).toBe(masked.dump_id)
+    await expect(choose({ dumpId: whole.dump_id, masked: true })).rejects.toMatchObject({ code: 'bad_argument' })
+    const other = new SyntheticArchive(s3.bucket('b'), `db${++count}`)
+    other.dump('2026-11-22T12:00:00.000Z')
+    await expect(choose({ server: other.server, masked: true })).rejects.toMatchObject({
+      code: 'backup_missing',
+      message: `the archive does not have a masked dump of server ${other.server}`,
+    })
   })
 
   test('is of all lives of a server, unless one is named', async () => {

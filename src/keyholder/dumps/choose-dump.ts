@@ -11,9 +11,9 @@ export interface DumpRequest {
   server: string
   /** null: any of the server's lives */
   systemIdentifier: string | null
-  /** null: the newest that holds a whole database, unmasked */
+  /** null: the newest that holds a whole database, unmasked; or the newest masked one */
   dumpId: string | null
-  /** whether one with masked columns may be restored */
+  /** whether it must be one with masked columns; without it, none is restored */
   masked: boolean
 }
 
@@ -26,9 +26,16 @@ export interface ChosenDump {
 
 const SEE = 'See "postbox list --server".'
 
-/** Finds a dump and every part of it. Throws `backup_missing`, `dump_masked`, `object_missing` or `object_damaged`. */
+/**
+ * Finds a dump and every part of it. Throws `bad_argument`, `backup_missing`, `dump_masked`, `object_missing` or
+ * `object_damaged`.
+ */
 export async function chooseDump(archive: Archive, request: DumpRequest): Promise<ChosenDump> {
   const { home, dump } = await find(archive, request)
+  if (request.masked && !dump.manifest.masked) {
+    const what = `dump ${dump.dumpId} has no masked columns: it holds what the database held`
+    throw new PostboxError('bad_argument', what, 'To restore it all the same, leave --masked out.')
+  }
   if (dump.manifest.masked && !request.masked) {
     const what = `dump ${dump.dumpId} has masked columns: it does not hold what the database held`
     throw new PostboxError('dump_masked', what, 'To restore it all the same, say --masked.')
@@ -40,7 +47,7 @@ export async function chooseDump(archive: Archive, request: DumpRequest): Promis
   return { home, dump, located, notes: [...dump.suspicions.map((one) => `suspicious: ${one}`), ...over] }
 }
 
-async function find(archive: Archive, { server, systemIdentifier, dumpId }: DumpRequest) {
+async function find(archive: Archive, { server, systemIdentifier, dumpId, masked }: DumpRequest) {
   const lives = await systemIdentifiers(archive, checkServerName(server))
   const homes = lives
     .filter((one) => systemIdentifier === null || one === systemIdentifier)
@@ -52,11 +59,11 @@ async function find(archive: Archive, { server, systemIdentifier, dumpId }: Dump
     if (dumpId !== null && id !== dumpId) continue
     const dump = await readDump(archive, home, id)
     if (dump?.state === 'committed') {
-      if (dumpId !== null || dump.manifest.whole) return { home, dump }
+      if (dumpId !== null || (masked ? dump.manifest.masked : dump.manifest.whole)) return { home, dump }
     } else if (dump && dumpId !== null) {
       throw new PostboxError('backup_missing', `dump ${id} cannot be restored: ${dump.problem}`, SEE)
     }
   }
-  const what = dumpId === null ? 'a dump of a whole database' : `dump ${dumpId}`
+  const what = dumpId !== null ? `dump ${dumpId}` : masked ? 'a masked dump' : 'a dump of a whole database'
   throw new PostboxError('backup_missing', `the archive does not have ${what} of server ${server}`, SEE)
 }
