@@ -25,6 +25,7 @@ interface Options {
   server: string
   databaseUrl: string
   dump?: string
+  database?: string
   systemIdentifier?: string
   tables?: string
   jobs: number
@@ -49,6 +50,7 @@ export function restoreDumpCommand(): Command {
       '--dump <id>',
       'this dump (default: the newest of a whole database, or with --masked the newest masked one)',
     )
+    .option('--database <name>', 'the newest of this database (needed where there are several)')
     .option('--system-identifier <number>', "of this one of the server's lives")
     .option('--tables <names>', 'these tables and what is theirs, with commas between them')
     .addOption(new Option('--jobs <number>', 'connections at once').argParser(parseJobs).default(4))
@@ -74,6 +76,7 @@ async function run(archive: Archive, options: Options): Promise<void> {
     server: options.server,
     systemIdentifier: options.systemIdentifier ?? null,
     dumpId: options.dump ?? null,
+    database: options.database ?? null,
     masked: options.masked ?? false,
   })
   const notes = [...chosen.notes]

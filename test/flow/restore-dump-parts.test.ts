@@ -140,7 +140,7 @@ describe.skipIf(bin === null)('parts of a dump', () => {
     const said = { expected: [] as number[], loaded: 0 }
     try {
       const archive = openArchive(client, 'backups')
-      const asked = { server: 'db1', systemIdentifier: null, dumpId: null, masked: false }
+      const asked = { server: 'db1', systemIdentifier: null, dumpId: null, database: null, masked: false }
       const { dump: chosen, located } = await chooseDump(archive, asked)
       await restoreDump({
         ...{
