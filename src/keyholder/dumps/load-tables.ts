@@ -5,7 +5,7 @@ import { loadTasks, type TableToLoad } from './load-rows.js'
 import { readingAhead } from './read-ahead.js'
 import { definitionTask, type PassOver } from './run-side-by-side.js'
 import { runTasks, type Task } from './run-tasks.js'
-import { tableOfIndex } from './statement-filter.js'
+import { needsTableAlone, tableOfIndex } from './statement-filter.js'
 import type { TargetSession } from './target-session.js'
 
 export interface TablesToLoad {
@@ -54,7 +54,8 @@ function indexesOf(loads: readonly TableToLoad[], definitions: readonly Definiti
   for (const definition of definitions) {
     const { sql } = definition
     const table = tableOfIndex(sql)
-    if (table !== null && loaded.has(table)) found.set(table, [...(found.get(table) ?? []), definition])
+    if (table !== null && loaded.has(table) && needsTableAlone(sql))
+      found.set(table, [...(found.get(table) ?? []), definition])
     else if (table === null && /^create /i.test(sql) && !/^create statistics /i.test(sql)) break
   }
   return found

@@ -1,4 +1,4 @@
-import type { QualifiedName } from '../../sql-text/names.js'
+import { unquoteName, type QualifiedName } from '../../sql-text/names.js'
 import { subjectOf } from '../../sql-text/subject.js'
 import { tokensIn, tokensOf } from '../../sql-text/tokens.js'
 
@@ -20,7 +20,7 @@ export const isSetting = (sql: string): boolean => /^set [\w.]+ = /i.test(sql)
 /** Its parameter. */
 export const settingOf = (sql: string): string => wordsOf(sql)[1] ?? ''
 
-/** The table of an index, or of a constraint with an index, which needs nothing but that table's rows; else null. */
+/** The table of an index, or of a constraint with an index; else null. */
 export function tableOfIndex(sql: string): QualifiedName | null {
   if (!/^create (unique )?index /i.test(sql)) {
     if (!/^alter table \S/i.test(sql)) return null
@@ -29,6 +29,18 @@ export function tableOfIndex(sql: string): QualifiedName | null {
     if (at < 0 || !/^(primary|unique|exclude)$/.test(words[at + 3] ?? '')) return null
   }
   return subjectOf(sql)?.name ?? null
+}
+
+/**
+ * Whether an index is built of its table's rows and of nothing else: it names nothing that is not Postgres's own but that
+ * table, of whose columns there are no schemas. A user's function may read other tables, whatever it is declared as.
+ */
+export function needsTableAlone(sql: string): boolean {
+  const tokens = [...tokensOf(sql)]
+  const schemas = tokens.filter(
+    (token, at) => tokens[at + 1] === '.' && tokens[at - 1] !== '.' && /^["\w\u0080-\uffff]/.test(token),
+  )
+  return schemas.filter((one) => unquoteName(one) !== 'pg_catalog').length === 1
 }
 
 /** Statements of one lane may run side by side; null: alone. Those of another lane wait for them. */
