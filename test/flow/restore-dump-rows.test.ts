@@ -53,4 +53,21 @@ describe.skipIf(bin === null)('rows of a dump', () => {
     expect((await client.query(sql)).rows).toEqual([{ sales: 10000 }])
     await client.end()
   })
+
+  test('alone, or definitions alone, are not taken for what a dump does not hold', async () => {
+    const rows = await dump(`'{rates}', options => '{"only": "data"}'`)
+    const definitions = await dump(`'{rates}', options => '{"only": "schema"}'`)
+    expect(await restore('kinds', '--create', '--dump', definitions)).toMatchObject({ tables: 0 })
+    await query("insert into rates values ('mine', 7)", 'kinds')
+    const refused = { code: 'bad_argument', message: `dump ${rows} holds rows alone`, hint: 'Say --data-only.' }
+    expect(await restore('kinds', '--dump', rows, '--clean', '--if-exists')).toMatchObject(refused)
+    expect(await restore('kinds', '--dump', rows, '--schema-only')).toMatchObject(refused)
+    expect(await restore('kinds', '--dump', definitions, '--data-only')).toMatchObject({
+      code: 'bad_argument',
+      message: `dump ${definitions} holds definitions alone`,
+    })
+    expect(await query('select count(*)::int as n from rates', 'kinds')).toEqual([{ n: 1 }])
+    expect(await restore('kinds', '--dump', rows, '--data-only')).toMatchObject({ tables: 1, rows: 2 })
+    expect(await query('select count(*)::int as n from rates', 'kinds')).toEqual([{ n: 3 }])
+  })
 })

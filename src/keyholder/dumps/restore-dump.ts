@@ -51,10 +51,11 @@ export interface RestoredDump {
  * Restores a dump into a database: definitions, rows, then what is built upon them. Row counts are compared with the
  * manifest's as Postgres counts them.
  *
- * Throws `database_not_empty` before anything is done, or `restore_failed` naming what failed; then it is filled in part.
+ * Throws `bad_argument` or `database_not_empty` before anything is done, or `restore_failed` naming what failed; then it is filled in part.
  */
 export async function restoreDump(restore: DumpRestore): Promise<RestoredDump> {
   const { archive, dump, jobs, database, signal } = restore
+  checkHolds(dump, restore.what)
   const { sections } = dump.manifest
   const partsOf = (entries: readonly PartEntry[]) => entries.map(({ key }) => restore.located.get(key)!)
   const read = async (name: keyof typeof sections) => definitionsOf(archive, partsOf(sections[name]))
@@ -96,6 +97,16 @@ export async function restoreDump(restore: DumpRestore): Promise<RestoredDump> {
     throw thrown
   } finally {
     await Promise.all(sessions.map((session) => session.end()))
+  }
+}
+
+/** Throws `bad_argument` when a dump does not hold what is wanted of it. */
+function checkHolds({ dumpId, manifest }: StoredDump, what: DumpRestore['what']): void {
+  const { only } = manifest.chosen
+  const wrong = (message: string, hint: string) => new PostboxError('bad_argument', message, hint)
+  if (only === 'data' && what !== 'data') throw wrong(`dump ${dumpId} holds rows alone`, 'Say --data-only.')
+  if (only === 'schema' && what === 'data') {
+    throw wrong(`dump ${dumpId} holds definitions alone`, 'Leave --data-only out.')
   }
 }
 
