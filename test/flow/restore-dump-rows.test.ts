@@ -10,7 +10,16 @@ const SCHEMA = `
   create function rate_of(name text) returns int immutable language sql as 'select rate from public.rates r where r.name = $1';
   create table sales (n int, rate text);
   insert into sales select n, case when n % 2 = 0 then 'two' else 'one' end from generate_series(1, 20000) n;
-  create index sales_rate on sales (rate_of(rate));`
+  create index sales_rate on sales (rate_of(rate)); alter table sales add foreign key (rate) references rates;
+  create materialized view totals as select rate, count(*)::int as sales from sales group by rate;
+  create table tree (id int primary key, parent int references tree, filler text default repeat('x', 100));
+  insert into tree select n, nullif(n + 1, 20001) from generate_series(1, 20000) n;
+  create table days (day int primary key) partition by range (day);
+  create table days_1 partition of days for values from (0) to (10); create table days_2 partition of days default;
+  insert into days select generate_series(1, 20);
+  create table visits (day int references days, who text default repeat('x', 200)) partition by range (day);
+  create table visits_1 partition of visits for values from (0) to (15); create table visits_2 partition of visits default;
+  insert into visits select n % 20 + 1 from generate_series(1, 1000) n;`
 
 /** What the rows of a dump need beside themselves. */
 describe.skipIf(bin === null)('rows of a dump', () => {
@@ -37,6 +46,7 @@ describe.skipIf(bin === null)('rows of a dump', () => {
     backedUp = await BackedUpServer.start({ workerEnv: { PATH: `${bin!}:/usr/bin:/bin` } })
     await query('grant pg_read_all_data to postbox_worker')
     await query(SCHEMA)
+    await query("select backup.configure('dump_split_bytes', '1MB')")
     await dump()
   })
   afterAll(async () => {
@@ -69,5 +79,46 @@ describe.skipIf(bin === null)('rows of a dump', () => {
     expect(await query('select count(*)::int as n from rates', 'kinds')).toEqual([{ n: 1 }])
     expect(await restore('kinds', '--dump', rows, '--data-only')).toMatchObject({ tables: 1, rows: 2 })
     expect(await query('select count(*)::int as n from rates', 'kinds')).toEqual([{ n: 3 }])
+  })
+
+  const totals = 'select * from totals order by rate'
+  const isFilled = async (database: string) =>
+    (await query("select relispopulated as filled from pg_class where relname = 'totals'", database))[0]!.filled
+
+  test('come after those that they refer to, into tables with their foreign keys', async () => {
+    expect(await restore('halves', '--create', '--schema-only')).toMatchObject({ notes: [] })
+    expect(await isFilled('halves')).toBe(false)
+    expect(await restore('halves', '--data-only', '--jobs', '3')).toMatchObject({ tables: 7, notes: [] })
+    expect(await query(totals, 'halves')).toEqual(await query(totals))
+    const counts = `select (select count(*) from tree) + (select count(*) from visits) as rows`
+    expect(await query(counts, 'halves')).toEqual(await query(counts))
+  })
+
+  test('that refer to each other in a circle need --disable-triggers, and the error says so', async () => {
+    await query(`create table egg (id int primary key, hen int); create table hen (id int primary key, egg int references egg);
+      alter table egg add foreign key (hen) references hen; insert into egg values (1, null); insert into hen values (1, 1);
+      update egg set hen = 1`)
+    const circle = await dump(`'{egg,hen}'`)
+    await restore('circle', '--create', '--dump', circle, '--schema-only')
+    expect(await restore('circle', '--dump', circle, '--data-only')).toMatchObject({
+      code: 'restore_failed',
+      message: expect.stringContaining('violates foreign key constraint') as string,
+      hint: expect.stringMatching(/in a circle.*--disable-triggers/) as string,
+    })
+    expect(await restore('circle', '--dump', circle, '--data-only', '--tables', 'hen')).toMatchObject({
+      hint: expect.stringMatching(/^Restore the rows that it refers to/) as string,
+    })
+    expect(await restore('circle', '--dump', circle, '--data-only', '--disable-triggers')).toMatchObject({ rows: 2 })
+    await query('drop table egg, hen')
+  })
+
+  test('of a dump of rows alone fill materialized views too, but not one whose contents were left out', async () => {
+    const rows = await dump(`options => '{"only": "data"}'`)
+    await restore('filled', '--create', '--schema-only')
+    expect(await restore('filled', '--dump', rows, '--data-only')).toMatchObject({ notes: [] })
+    expect(await query(totals, 'filled')).toEqual(await query(totals))
+    const without = await dump(`options => '{"exclude_data": ["public.totals"]}'`)
+    expect(await restore('unfilled', '--create', '--dump', without)).toMatchObject({ notes: [] })
+    expect(await isFilled('unfilled')).toBe(false)
   })
 })

@@ -6,12 +6,13 @@ import type { Archive } from '../archive.js'
 import type { LocatedPart } from '../fetch-parts.js'
 import { dropDefinitions } from './drop-definitions.js'
 import { definitionsOf, piecesOf, type Definition } from './definitions.js'
+import { loadOrder } from './load-order.js'
 import type { TableToLoad } from './load-rows.js'
 import { loadTables } from './load-tables.js'
 import { runContents } from './run-contents.js'
 import { runDefinitions } from './run-definitions.js'
 import { runSideBySide } from './run-side-by-side.js'
-import { setsOwner, setsPrivileges } from './statement-filter.js'
+import { isRefresh, setsOwner, setsPrivileges } from './statement-filter.js'
 import type { StoredDump } from './stored-dumps.js'
 import { TableChoice } from './table-choice.js'
 import { checkAbsent, checkEmpty, createDatabase, hasTable } from './target-database.js'
@@ -76,7 +77,9 @@ export async function restoreDump(restore: DumpRestore): Promise<RestoredDump> {
     } else if (restore.what !== 'data') await (choice ? checkAbsent(first, choice.tables) : checkEmpty(first))
     const wanted = await choose(first, choice, restore)
     if (restore.what !== 'data') await runDefinitions(first, wanted(before))
-    const built = restore.what === 'data' ? [] : wanted(after)
+    const built = wanted(after).filter(
+      ({ sql }) => restore.what === 'all' || isRefresh(sql) === (restore.what === 'data'),
+    )
     const missing = choice ? passOver(restore) : () => false
     if (restore.what === 'schema') {
       await runSideBySide(sessions, built, missing)
@@ -87,7 +90,9 @@ export async function restoreDump(restore: DumpRestore): Promise<RestoredDump> {
       for (const session of sessions) await session.run(`set session_replication_role = replica`, 'disabling triggers')
     }
     const { onProgress: onStored } = restore
-    const left = await loadTables(archive, sessions, { loads, definitions: built, passOver: missing, onStored })
+    const isOrdered = restore.what === 'data' && !restore.disableTriggers
+    const steps = isOrdered ? await loadOrder(first, loads) : [{ loads, needs: [], inCircle: false }]
+    const left = await loadTables(archive, sessions, { steps, definitions: built, passOver: missing, onStored })
     const pieces = piecesOf(archive, partsOf(sections.data))
     await runContents(first, pieces, (sql) => wanted([{ sql, what: '' }]).length > 0)
     await runSideBySide(sessions, left, missing)

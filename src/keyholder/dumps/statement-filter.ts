@@ -20,6 +20,9 @@ export const isSetting = (sql: string): boolean => /^set [\w.]+ = /i.test(sql)
 /** Its parameter. */
 export const settingOf = (sql: string): string => wordsOf(sql)[1] ?? ''
 
+/** Whether a statement fills a materialized view, which is contents and no definition. */
+export const isRefresh = (sql: string): boolean => /^refresh materialized view /i.test(sql)
+
 /** The table of an index, or of a constraint with an index; else null. */
 export function tableOfIndex(sql: string): QualifiedName | null {
   if (!/^create (unique )?index /i.test(sql)) {
