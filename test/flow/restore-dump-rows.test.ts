@@ -121,4 +121,20 @@ describe.skipIf(bin === null)('rows of a dump', () => {
     expect(await restore('unfilled', '--create', '--dump', without)).toMatchObject({ notes: [] })
     expect(await isFilled('unfilled')).toBe(false)
   })
+
+  test('of a partition come into that partition, though a masked one’s would else go through the whole', async () => {
+    await query(`select backup.mask('public.visits.who', '''nobody''')`)
+    const masked = await dump(`'{visits}', options => '{"masked": true}'`)
+    await restore('live', '--create')
+    await query('drop table visits_1', 'live')
+    const count = async (table: string) => (await query(`select count(*)::int as rows from ${table}`, 'live'))[0]
+    const before = await count('visits')
+    const part = ['--dump', masked, '--masked', '--tables', 'visits_1']
+    expect(await restore('live', ...part)).toMatchObject({ tables: 1, rows: 700 })
+    expect(await count('visits')).toEqual(before)
+    expect(await count("visits_1 where who = 'nobody'")).toEqual({ rows: 700 })
+    await query('truncate visits_1', 'live')
+    expect(await restore('live', ...part, '--data-only')).toMatchObject({ tables: 1, rows: 700 })
+    expect([await count('visits'), await count('visits_1')]).toEqual([before, { rows: 700 }])
+  })
 })

@@ -28,8 +28,8 @@ const ROOTS = `
 export async function loadOrder(session: TargetSession, loads: readonly TableToLoad[]): Promise<LoadStep[]> {
   const roots = await session.rows<{ schema: string; name: string; root: string }>(ROOTS)
   const rootOf = new Map<QualifiedName, string>(roots.map(({ schema, name, root }) => [qualified(schema, name), root]))
-  const loadsOf = Map.groupBy(loads, ({ table }) => {
-    const { schema, name } = table.copy_into ?? table
+  const loadsOf = Map.groupBy(loads, ({ table, root }) => {
+    const { schema, name } = root ?? table
     // One that is not there has no foreign keys, and its COPY says so.
     return rootOf.get(qualified(schema, name)) ?? qualified(schema, name)
   })

@@ -17,6 +17,8 @@ export interface TableToLoad {
   encoding: string
   /** whether this run has made the table, so that nobody else has looked at it */
   isNew: boolean
+  /** the partitioned table that they are copied into; null: the table itself */
+  root: DumpedTable['copy_into']
   /** whether its rows may refer to each other, so that they must all come by one COPY */
   atOnce?: boolean
 }
@@ -31,13 +33,13 @@ export function loadTasks(
   fairBytes: number,
   onStored: (bytes: number) => void,
 ): Task[] {
-  const { table, isNew } = load
+  const { table, isNew, root } = load
   const indexes = table.slices.flatMap(({ parts }, index) => (parts.length > 0 ? [index] : []))
   if (load.atOnce) {
     return [{ locks: new Map(), run: (session) => loadSlices(archive, session, load, indexes, '', onStored) }]
   }
   const isLarge = table.raw_bytes > fairBytes && indexes.length > 1
-  if (isLarge || !isNew || table.copy_into !== null || table.raw_bytes < WORTH_A_FILE_BYTES) {
+  if (isLarge || !isNew || root !== null || table.raw_bytes < WORTH_A_FILE_BYTES) {
     return indexes.map((index) => ({
       locks: new Map(),
       run: (session) => loadSlices(archive, session, load, [index], '', onStored),
@@ -79,7 +81,7 @@ async function loadAlone(
 async function loadSlices(
   archive: Archive,
   session: TargetSession,
-  { table, slices, encoding }: TableToLoad,
+  { table, slices, encoding, root }: TableToLoad,
   indexes: readonly number[],
   options: string,
   onStored: (bytes: number) => void,
@@ -87,7 +89,7 @@ async function loadSlices(
   const name = sqlName(qualified(table.schema, table.name))
   const what = indexes.length === table.slices.length ? `table ${name}` : `table ${name}, slice ${indexes.join()}`
   const columns = table.columns.map((column) => pg.escapeIdentifier(column)).join(', ')
-  const { schema, name: into } = table.copy_into ?? table
+  const { schema, name: into } = root ?? table
   const list = columns === '' ? '' : ` (${columns})`
   const sql = `copy ${quoted(schema, into)}${list} from stdin with (encoding ${pg.escapeLiteral(encoding)}${options})`
   const parts = indexes.flatMap((index) => slices[index]!)

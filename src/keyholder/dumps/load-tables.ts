@@ -77,7 +77,7 @@ const UNEVEN = 1.25
 function indexesOf(loads: readonly TableToLoad[], definitions: readonly Definition[]) {
   const found = new Map<QualifiedName, Definition[]>()
   // A row may belong to any partition.
-  if (loads.some(({ table, isNew }) => table.copy_into !== null || !isNew)) return found
+  if (loads.some(({ root, isNew }) => root !== null || !isNew)) return found
   const loaded = new Set(loads.map(({ table }) => qualified(table.schema, table.name)))
   for (const definition of definitions) {
     const { sql } = definition

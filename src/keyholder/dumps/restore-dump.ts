@@ -55,8 +55,8 @@ export interface RestoredDump {
  * Throws `bad_argument` or `database_not_empty` before anything is done, or `restore_failed` naming what failed; then it is filled in part.
  */
 export async function restoreDump(restore: DumpRestore): Promise<RestoredDump> {
-  const { archive, dump, jobs, database, signal } = restore
-  checkHolds(dump, restore.what)
+  const { archive, dump, jobs, database, what, signal } = restore
+  checkHolds(dump, what)
   const { sections } = dump.manifest
   const partsOf = (entries: readonly PartEntry[]) => entries.map(({ key }) => restore.located.get(key)!)
   const read = async (name: keyof typeof sections) => definitionsOf(archive, partsOf(sections[name]))
@@ -74,14 +74,12 @@ export async function restoreDump(restore: DumpRestore): Promise<RestoredDump> {
         ({ sql }) => choice === null || (choice.has(sql) && choice.shares(sql) === null),
       )
       await dropDefinitions(first, drops, restore.ifExists)
-    } else if (restore.what !== 'data') await (choice ? checkAbsent(first, choice.tables) : checkEmpty(first))
+    } else if (what !== 'data') await (choice ? checkAbsent(first, choice.tables) : checkEmpty(first))
     const wanted = await choose(first, choice, restore)
-    if (restore.what !== 'data') await runDefinitions(first, wanted(before))
-    const built = wanted(after).filter(
-      ({ sql }) => restore.what === 'all' || isRefresh(sql) === (restore.what === 'data'),
-    )
+    if (what !== 'data') await runDefinitions(first, wanted(before))
+    const built = wanted(after.filter(({ sql }) => what === 'all' || isRefresh(sql) === (what === 'data')))
     const missing = choice ? passOver(restore) : () => false
-    if (restore.what === 'schema') {
+    if (what === 'schema') {
       await runSideBySide(sessions, built, missing)
       return { tables: 0, rows: 0 }
     }
@@ -90,7 +88,7 @@ export async function restoreDump(restore: DumpRestore): Promise<RestoredDump> {
       for (const session of sessions) await session.run(`set session_replication_role = replica`, 'disabling triggers')
     }
     const { onProgress: onStored } = restore
-    const isOrdered = restore.what === 'data' && !restore.disableTriggers
+    const isOrdered = what === 'data' && !restore.disableTriggers
     const steps = isOrdered ? await loadOrder(first, loads) : [{ loads, needs: [], inCircle: false }]
     const left = await loadTables(archive, sessions, { steps, definitions: built, passOver: missing, onStored })
     const pieces = piecesOf(archive, partsOf(sections.data))
@@ -165,6 +163,7 @@ function toLoad(
       table,
       encoding,
       isNew: what === 'all',
+      root: table.copy_into !== null && (choice === null || choice.hasTable(table.copy_into)) ? table.copy_into : null,
       slices: table.slices.map(({ parts }) => partsOf(parts)),
     }))
   onExpected(loads.flatMap(({ slices }) => slices.flat()).reduce((sum, { entry }) => sum + entry.bytes, 0))
