@@ -19,7 +19,8 @@ Examples:
   $ postbox restore-dump --server db1 --database-url postgresql://postgres@localhost/shop --tables orders,sales.lines \\
       --clean --if-exists
 
-Roles are not in a dump: make them first, or leave them out with --no-owner --no-privileges.`
+Roles and tablespaces are not in a dump: make them first, or leave them out with --no-owner --no-privileges
+--no-tablespaces.`
 
 interface Options {
   server: string
@@ -36,6 +37,7 @@ interface Options {
   ifExists?: true
   owner: boolean
   privileges: boolean
+  tablespaces: boolean
   disableTriggers?: true
   masked?: true
   json?: true
@@ -61,6 +63,7 @@ export function restoreDumpCommand(): Command {
     .option('--if-exists', 'with --clean: pass over what is not there')
     .option('--no-owner', 'everything belongs to the user of the URL')
     .option('--no-privileges', 'without GRANT and REVOKE')
+    .option('--no-tablespaces', 'everything in the default tablespace')
     .option('--disable-triggers', 'with --data-only: no trigger and no foreign key looks at the rows')
     .option('--masked', 'one whose columns were masked, and no other (default: the newest)')
     .option('--json', 'print JSON')
@@ -96,6 +99,7 @@ async function run(archive: Archive, options: Options): Promise<void> {
       ifExists: options.ifExists ?? false,
       owner: options.owner,
       privileges: options.privileges,
+      tablespaces: options.tablespaces,
       disableTriggers: options.disableTriggers ?? false,
       signal: interruptSignal(),
       onExpected: (bytes) => {

@@ -162,7 +162,7 @@ describe.skipIf(bin === null)('parts of a dump', () => {
           create: false,
           clean: false,
         },
-        ...{ ifExists: false, owner: true, privileges: true, disableTriggers: false },
+        ...{ ifExists: false, owner: true, privileges: true, tablespaces: true, disableTriggers: false },
         database: new Secret(backedUp.postgres.url({ database: 'bare' })),
         signal: AbortSignal.timeout(60_000),
         onExpected: (bytes) => said.expected.push(bytes),

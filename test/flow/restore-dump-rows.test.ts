@@ -137,4 +137,21 @@ describe.skipIf(bin === null)('rows of a dump', () => {
     expect(await restore('live', ...part, '--data-only')).toMatchObject({ tables: 1, rows: 700 })
     expect([await count('visits'), await count('visits_1')]).toEqual([before, { rows: 700 }])
   })
+
+  test('and definitions come into the default tablespace, where theirs is not there and that is said', async () => {
+    await query('alter system set allow_in_place_tablespaces = on')
+    await query('select pg_reload_conf()')
+    await query("create tablespace quick location ''")
+    await query('create table fast (n int primary key using index tablespace quick) tablespace quick')
+    const fast = await dump(`'{fast}'`)
+    await query('alter tablespace quick rename to other')
+    expect(await restore('spaces', '--create', '--dump', fast)).toMatchObject({
+      code: 'restore_failed',
+      message: expect.stringMatching(/default_tablespace.*"quick" does not exist/) as string,
+      hint: expect.stringContaining('--no-tablespaces') as string,
+    })
+    expect(await restore('spaces', '--dump', fast, '--no-tablespaces')).toMatchObject({ tables: 1, notes: [] })
+    const sql = "select count(*)::int as found from pg_class where relname ~ '^fast' and reltablespace = 0"
+    expect(await query(sql, 'spaces')).toEqual([{ found: 2 }])
+  })
 })

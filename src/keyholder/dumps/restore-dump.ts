@@ -12,7 +12,7 @@ import { loadTables } from './load-tables.js'
 import { runContents } from './run-contents.js'
 import { runDefinitions } from './run-definitions.js'
 import { runSideBySide } from './run-side-by-side.js'
-import { isRefresh, setsOwner, setsPrivileges } from './statement-filter.js'
+import { isRefresh, setsOwner, setsPrivileges, setsTablespace, withoutTablespace } from './statement-filter.js'
 import type { StoredDump } from './stored-dumps.js'
 import { TableChoice } from './table-choice.js'
 import { checkAbsent, checkEmpty, createDatabase, hasTable } from './target-database.js'
@@ -33,6 +33,7 @@ export interface DumpRestore {
   ifExists: boolean
   owner: boolean
   privileges: boolean
+  tablespaces: boolean
   /** needs a superuser */
   disableTriggers: boolean
   signal: AbortSignal
@@ -119,7 +120,11 @@ function isKept(sql: string, { owner, privileges }: DumpRestore): boolean {
 }
 
 function kept(definitions: readonly Definition[], restore: DumpRestore): Definition[] {
-  return definitions.filter(({ sql }) => isKept(sql, restore))
+  const wanted = definitions.filter(({ sql }) => isKept(sql, restore))
+  if (restore.tablespaces) return wanted
+  return wanted.map(({ sql, what, settings = [] }) => {
+    return { sql: withoutTablespace(sql), what, settings: settings.filter((one) => !setsTablespace(one)) }
+  })
 }
 
 /** Which definitions are run; the rest is noted where a person would miss it. */

@@ -20,6 +20,18 @@ export const isSetting = (sql: string): boolean => /^set [\w.]+ = /i.test(sql)
 /** Its parameter. */
 export const settingOf = (sql: string): string => wordsOf(sql)[1] ?? ''
 
+/** Whether a setting says in which tablespace things are made. */
+export const setsTablespace = (sql: string): boolean => isSetting(sql) && settingOf(sql) === 'default_tablespace'
+
+/** CREATE DATABASE, in the default tablespace; other statements as they are. */
+export function withoutTablespace(sql: string): string {
+  if (!/^create database /i.test(sql)) return sql
+  const tokens = [...tokensIn(sql)]
+  const at = tokens.findIndex(({ start, end }) => sql.slice(start, end).toLowerCase() === 'tablespace')
+  const [word, , name] = at < 3 ? [] : tokens.slice(at, at + 3)
+  return word && name ? sql.slice(0, word.start).trimEnd() + sql.slice(name.end) : sql
+}
+
 /** Whether a statement fills a materialized view, which is contents and no definition. */
 export const isRefresh = (sql: string): boolean => /^refresh materialized view /i.test(sql)
 

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { needsTableAlone } from '../../src/keyholder/dumps/statement-filter.js'
+import { needsTableAlone, withoutTablespace } from '../../src/keyholder/dumps/statement-filter.js'
 
 test.each([
   'CREATE INDEX i ON public.t USING btree (a, lower((b)::text) COLLATE "C") WHERE (c > 1.5)',
@@ -20,4 +20,10 @@ test.each([
   'ALTER TABLE ONLY public.t ADD CONSTRAINT k EXCLUDE USING gist (public.f(a) WITH =)',
 ])('an index that names something of the user’s may need more: %s', (sql) => {
   expect(needsTableAlone(sql)).toBe(false)
+})
+
+test('a database is made in no tablespace of its own, and the rest of it stays', () => {
+  const sql = `CREATE DATABASE "tablespace = x" WITH TEMPLATE = template0 ENCODING = 'UTF8'`
+  expect(withoutTablespace(`${sql} LOCALE = 'C' TABLESPACE = "Quick one"`)).toBe(`${sql} LOCALE = 'C'`)
+  expect(withoutTablespace(sql)).toBe(sql)
 })
