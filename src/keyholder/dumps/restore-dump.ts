@@ -58,9 +58,9 @@ export interface RestoredDump {
 export async function restoreDump(restore: DumpRestore): Promise<RestoredDump> {
   const { archive, dump, jobs, database, what, signal } = restore
   checkHolds(dump, what)
-  const { sections } = dump.manifest
+  const { sections, encoding } = dump.manifest
   const partsOf = (entries: readonly PartEntry[]) => entries.map(({ key }) => restore.located.get(key)!)
-  const read = async (name: keyof typeof sections) => definitionsOf(archive, partsOf(sections[name]))
+  const read = async (name: keyof typeof sections) => definitionsOf(archive, partsOf(sections[name]), encoding)
   const [before, after] = await Promise.all([read('pre-data'), read('post-data')])
   const definitions = [...before, ...after].map(({ sql }) => sql)
   const choice = restore.tables === null ? null : new TableChoice(restore.tables, dump.manifest, definitions)
@@ -92,7 +92,7 @@ export async function restoreDump(restore: DumpRestore): Promise<RestoredDump> {
     const isOrdered = what === 'data' && !restore.disableTriggers
     const steps = isOrdered ? await loadOrder(first, loads) : [{ loads, needs: [], inCircle: false }]
     const left = await loadTables(archive, sessions, { steps, definitions: built, passOver: missing, onStored })
-    const pieces = piecesOf(archive, partsOf(sections.data))
+    const pieces = piecesOf(archive, partsOf(sections.data), encoding)
     await runContents(first, pieces, (sql) => wanted([{ sql, what: '' }]).length > 0)
     await runSideBySide(sessions, left, missing)
     return { tables: loads.length, rows: loads.reduce((sum, { table }) => sum + table.rows, 0) }

@@ -3,6 +3,8 @@ import { endClient } from '../../catalog/end-client.js'
 import { sessionConfig } from '../../catalog/driver.js'
 import { PostboxError } from '../../errors.js'
 import type { Secret } from '../../secret.js'
+import { hasLoneBytes } from '../../sql-text/lone-bytes.js'
+import { runBytes } from './byte-query.js'
 import { CopyIn } from './copy-in.js'
 import { setsTablespace, settingOf } from './statement-filter.js'
 
@@ -90,7 +92,8 @@ export class TargetSession {
   /** Runs SQL; `what` names it in an error. */
   async run(sql: string, what: string): Promise<void> {
     await this.#again(async () => {
-      await this.client.query(sql).catch((thrown: unknown) => {
+      const query = hasLoneBytes(sql) ? runBytes(this.client, sql) : this.client.query(sql)
+      await query.catch((thrown: unknown) => {
         throw restoreError(what, thrown)
       })
     })
