@@ -154,4 +154,14 @@ describe.skipIf(bin === null)('rows of a dump', () => {
     const sql = "select count(*)::int as found from pg_class where relname ~ '^fast' and reltablespace = 0"
     expect(await query(sql, 'spaces')).toEqual([{ found: 2 }])
   })
+
+  test('come with what pg_dump warned of when they were dumped', async () => {
+    await query("create subscription news connection 'dbname=nowhere' publication p with (connect = false)")
+    const part = await dump('')
+    expect(await restore('warned', '--create', '--dump', part, '--schema-only', '--no-tablespaces')).toMatchObject({
+      notes: [
+        'pg_dump warned when the dump was taken: subscriptions not dumped because current user is not a superuser',
+      ],
+    })
+  })
 })

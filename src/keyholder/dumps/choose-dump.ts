@@ -23,6 +23,7 @@ export interface ChosenDump {
   home: Home
   dump: StoredDump
   located: Map<string, LocatedPart>
+  /** what a person should know: a sentence each */
   notes: string[]
 }
 
@@ -51,7 +52,11 @@ export async function chooseDump(archive: Archive, request: DumpRequest): Promis
   const over = storedOver(located).map(
     (key) => `suspicious: other bytes were stored over ${key} later; its first version is taken`,
   )
-  return { home, dump, located, notes: [...dump.suspicions.map((one) => `suspicious: ${one}`), ...over] }
+  const suspicions = dump.suspicions.map((one) => `suspicious: ${one}`)
+  const warnings = dump.manifest.warnings.map(
+    (line) => `pg_dump warned when the dump was taken: ${line.replace(/^pg_dump: (warning: )?/, '')}`,
+  )
+  return { home, dump, located, notes: [...suspicions, ...over, ...warnings] }
 }
 
 async function find(archive: Archive, request: DumpRequest): Promise<Found> {
