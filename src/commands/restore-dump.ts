@@ -19,12 +19,14 @@ Examples:
   $ postbox restore-dump --server db1 --database-url postgresql://postgres@localhost/shop --tables orders,sales.lines \\
       --clean --if-exists
 
-Roles are not in a dump: make them first, or leave them out with --no-owner --no-privileges.`
+Roles and tablespaces are not in a dump: make them first, or leave them out with --no-owner --no-privileges
+--no-tablespaces.`
 
 interface Options {
   server: string
   databaseUrl: string
   dump?: string
+  database?: string
   systemIdentifier?: string
   tables?: string
   jobs: number
@@ -35,6 +37,7 @@ interface Options {
   ifExists?: true
   owner: boolean
   privileges: boolean
+  tablespaces: boolean
   disableTriggers?: true
   masked?: true
   json?: true
@@ -45,7 +48,11 @@ export function restoreDumpCommand(): Command {
   return new Command('restore-dump')
     .requiredOption('--server <name>', 'the server that was dumped')
     .requiredOption('--database-url <url>', 'where to; a password is better in PGPASSWORD or ~/.pgpass')
-    .option('--dump <id>', 'this dump (default: the newest of a whole database)')
+    .option(
+      '--dump <id>',
+      'this dump (default: the newest of a whole database, or with --masked the newest masked one)',
+    )
+    .option('--database <name>', 'the newest of this database (needed where there are several)')
     .option('--system-identifier <number>', "of this one of the server's lives")
     .option('--tables <names>', 'these tables and what is theirs, with commas between them')
     .addOption(new Option('--jobs <number>', 'connections at once').argParser(parseJobs).default(4))
@@ -56,8 +63,9 @@ export function restoreDumpCommand(): Command {
     .option('--if-exists', 'with --clean: pass over what is not there')
     .option('--no-owner', 'everything belongs to the user of the URL')
     .option('--no-privileges', 'without GRANT and REVOKE')
+    .option('--no-tablespaces', 'everything in the default tablespace')
     .option('--disable-triggers', 'with --data-only: no trigger and no foreign key looks at the rows')
-    .option('--masked', 'also a dump whose columns were masked')
+    .option('--masked', 'one whose columns were masked, and no other (default: the newest)')
     .option('--json', 'print JSON')
     .addHelpText('after', help)
     .action(async (options: Options) => {
@@ -71,6 +79,7 @@ async function run(archive: Archive, options: Options): Promise<void> {
     server: options.server,
     systemIdentifier: options.systemIdentifier ?? null,
     dumpId: options.dump ?? null,
+    database: options.database ?? null,
     masked: options.masked ?? false,
   })
   const notes = [...chosen.notes]
@@ -90,6 +99,7 @@ async function run(archive: Archive, options: Options): Promise<void> {
       ifExists: options.ifExists ?? false,
       owner: options.owner,
       privileges: options.privileges,
+      tablespaces: options.tablespaces,
       disableTriggers: options.disableTriggers ?? false,
       signal: interruptSignal(),
       onExpected: (bytes) => {

@@ -26,8 +26,10 @@ export interface PgDumpChoice {
   tables: readonly TableName[] | null
   /** with their definitions */
   excluded: readonly TableName[]
-  /** whose contents are copied by ourselves, or not wanted */
+  /** whose contents are not wanted; materialized views among them */
   emptied: readonly TableName[]
+  /** whose rows are copied by ourselves */
+  copied: readonly TableName[]
   masked: boolean
   rowSecurity: boolean
 }
@@ -39,7 +41,10 @@ const LOCK_WAIT_MS = 60_000
 
 /** `major`: of pg_dump. Throws `dump_refused` when there are too many names. */
 export function pgDumpArguments(section: Section, choice: PgDumpChoice, major: number): string[] {
-  const { snapshot, encoding, only, schemas, tables, excluded, emptied, masked, rowSecurity } = choice
+  const { snapshot, encoding, only, schemas, tables, excluded, emptied, copied, masked, rowSecurity } = choice
+  // What we do not copy ourselves (sequences, large objects, extensions' tables) is in "data", and what fills materialized
+  // views in "post-data".
+  const withoutContents = section === 'data' ? [...emptied, ...copied] : section === 'post-data' ? emptied : []
   const args = [
     '--no-password',
     // Only without an encoding a database may hold what is no UTF-8.
@@ -57,8 +62,7 @@ export function pgDumpArguments(section: Section, choice: PgDumpChoice, major: n
     ...(schemas ?? []).map((schema) => `--schema=${quoted(schema)}`),
     ...patterns(tables ?? []).map((pattern) => `--table=${pattern}`),
     ...patterns(excluded).map((pattern) => `--exclude-table=${pattern}`),
-    // What we do not copy ourselves (sequences, large objects, extensions' tables) is in the section "data".
-    ...(section === 'data' ? patterns(emptied).map((pattern) => `--exclude-table-data=${pattern}`) : []),
+    ...patterns(withoutContents).map((pattern) => `--exclude-table-data=${pattern}`),
   ]
   if (args.reduce((sum, arg) => sum + Buffer.byteLength(arg) + 9, 0) <= MAX_ARGUMENT_BYTES) return args
   throw new PostboxError('dump_refused', 'there are too many tables for one dump', 'Dump schema by schema.')

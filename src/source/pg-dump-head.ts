@@ -33,6 +33,21 @@ export async function dropStatements(text: Readable, encoding: string): Promise<
   return joined(statements, encoding)
 }
 
+/** Of pg_dump's section post-data: what fills materialized views, which is contents too. Empty when there are none. */
+export async function refreshStatements(text: Readable, encoding: string): Promise<Buffer> {
+  const statements: string[] = []
+  let isHead = true
+  let refreshes = 0
+  for await (const piece of scriptPieces(asUtf8(text, encoding))) {
+    if (piece.kind !== 'statement') continue
+    isHead &&= !piece.before.includes('-- Name: ')
+    const fills = /^refresh materialized view /i.test(piece.sql)
+    if (fills) refreshes += 1
+    if (fills || isHead) statements.push(piece.sql)
+  }
+  return joined(refreshes === 0 ? [] : statements, encoding)
+}
+
 /** What has no encoding is read with a character for each byte. */
 async function* asUtf8(text: AsyncIterable<Buffer>, encoding: string): AsyncGenerator<Buffer> {
   for await (const chunk of text) yield encoding === 'SQL_ASCII' ? Buffer.from(chunk.toString('latin1')) : chunk

@@ -15,10 +15,13 @@ export type ScriptPiece =
 /**
  * Cuts what pg_dump printed where psql cuts it. Holds one statement at a time, or a piece of a COPY's rows.
  *
- * Throws `script_invalid` for what is no UTF-8, or ends in the middle.
+ * `decode`: of a text with a character for each byte. Throws `script_invalid` for what is no UTF-8, or ends in the middle.
  */
-export async function* scriptPieces(chunks: AsyncIterable<Buffer> | Iterable<Buffer>): AsyncGenerator<ScriptPiece> {
-  const script = new Script()
+export async function* scriptPieces(
+  chunks: AsyncIterable<Buffer> | Iterable<Buffer>,
+  decode: (latin1: string) => string = fromUtf8,
+): AsyncGenerator<ScriptPiece> {
+  const script = new Script(decode)
   for await (const chunk of chunks) {
     // Byte by character: what is cut stays whole, whatever the encoding.
     script.text += chunk.toString('latin1')
@@ -34,7 +37,9 @@ class Script {
   #statement = new StatementEnd()
   #inRows = false
   /** whether the line of the COPY has not ended yet */
-  #inCopyLine = false;
+  #inCopyLine = false
+
+  constructor(readonly decode: (latin1: string) => string) {}
 
   *pieces(isLast: boolean): Generator<ScriptPiece> {
     for (;;) {
@@ -55,19 +60,23 @@ class Script {
       if (this.text[this.#at] === '\\' && this.#statement.start === null) {
         const end = this.text.indexOf('\n', this.#at)
         if (end < 0 && !isLast) return null
-        return { kind: 'meta', command: decode(this.#take(this.#at, end < 0 ? this.text.length : end)).trim() }
+        return { kind: 'meta', command: this.#decode(this.#take(this.#at, end < 0 ? this.text.length : end)).trim() }
       }
       const token = tokenAt(this.text, this.#at, isLast)
       if (token === null) return null
       this.#at = token.end
       if (!this.#statement.add(token, this.text)) continue
       const start = this.#statement.start ?? token.start
-      const before = decode(this.text.slice(0, start))
-      const sql = decode(this.#take(start, token.start, token.end))
+      const before = this.#decode(this.text.slice(0, start))
+      const sql = this.#decode(this.#take(start, token.start, token.end))
       if (sql !== '') return isCopy(sql) ? { kind: 'copy', sql } : { kind: 'statement', sql, before }
     }
     if (isLast && this.#statement.start !== null) throw invalid('it ends in the middle of a statement')
     return null
+  }
+
+  #decode(latin1: string): string {
+    return this.decode(latin1).trimEnd()
   }
 
   /** Cuts off everything up to `behind`, and gives what is between. */
@@ -145,9 +154,9 @@ function isCopy(sql: string): boolean {
   return before?.toLowerCase() === 'from' && last?.toLowerCase() === 'stdin'
 }
 
-function decode(latin1: string): string {
+function fromUtf8(latin1: string): string {
   try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(Buffer.from(latin1, 'latin1')).trimEnd()
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(Buffer.from(latin1, 'latin1'))
   } catch (cause) {
     throw invalid('it is no UTF-8', cause)
   }

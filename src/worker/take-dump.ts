@@ -8,7 +8,7 @@ import type { DumpJob } from '../catalog/catalog.js'
 import { readDumpChoice, type DumpChoice } from '../catalog/dump-tables.js'
 import { lockTables, readMoment, type Moment } from '../source/dump-session.js'
 import { findPgDump, startPgDump, type PgDump } from '../source/pg-dump.js'
-import { databaseStatements, dropStatements } from '../source/pg-dump-head.js'
+import { databaseStatements, dropStatements, refreshStatements } from '../source/pg-dump-head.js'
 import { pgDumpConnection, type PgDumpChoice, type Section } from '../source/pg-dump-arguments.js'
 import { DumpCopy } from './dump-copy.js'
 import type { DumpContext } from './dump-job.js'
@@ -96,11 +96,12 @@ export async function takeDump(
   }
 }
 
-/** Where only the beginning of what pg_dump prints is wanted. */
-const HEADS: Partial<Record<Section, (text: Readable, encoding: string) => Promise<Buffer>>> = {
+/** Where only some of what pg_dump prints is wanted, most often its beginning. */
+const SOME: Partial<Record<Section, (text: Readable, encoding: string) => Promise<Buffer>>> = {
   database: databaseStatements,
   drop: dropStatements,
 }
+const SOME_OF_DATA: typeof SOME = { 'post-data': refreshStatements }
 
 /** What pg_dump prints, section by section. The snapshot lasts as long as `first` does. */
 async function storeSections(
@@ -123,21 +124,23 @@ async function storeSections(
     schemas,
     tables: named,
     excluded,
-    emptied: [...emptied, ...tables],
+    emptied,
+    copied: tables,
     masked,
     rowSecurity,
   }
   const wanted: Record<'all' | 'schema' | 'data', readonly Section[]> = {
     all: ['database', 'drop', 'pre-data', 'data', 'post-data'],
     schema: ['database', 'drop', 'pre-data', 'post-data'],
-    data: ['data'],
+    data: ['data', 'post-data'],
   }
   const sections: DumpManifest['sections'] = { database: [], drop: [], 'pre-data': [], data: [], 'post-data': [] }
   const warnings = new Set<string>()
   for (const section of wanted[only ?? 'all']) {
     const enough = new AbortController()
     const { stdout, ended } = startPgDump(tool, section, choice, connection, AbortSignal.any([signal, enough.signal]))
-    const head = HEADS[section]?.(stdout, encoding).catch(async (thrown: unknown) => {
+    const some = (only === 'data' ? SOME_OF_DATA : SOME)[section]
+    const head = some?.(stdout, encoding).catch(async (thrown: unknown) => {
       // That pg_dump failed is why its text cannot be read.
       await ended
       throw thrown

@@ -33,16 +33,28 @@ beforeEach(() => {
 
 const choose = (request: Partial<DumpRequest> = {}) =>
   chooseDump(openArchive(client, 'b'), {
-    ...{ server: made.server, systemIdentifier: null, dumpId: null, masked: false },
+    ...{ server: made.server, systemIdentifier: null, dumpId: null, database: null, masked: false },
     ...request,
   }).then(({ dump }) => dump.dumpId)
 
 describe('which dump is restored', () => {
   test('is the newest of a whole database, whatever was stored later', async () => {
     expect(await choose()).toBe(whole.dump_id)
-    expect(await choose({ masked: true })).toBe(whole.dump_id)
     const newer = made.dump('2026-11-22T12:30:00.000Z')
     expect(await choose()).toBe(newer.dump_id)
+  })
+
+  test('is the newest masked one where that is said, and never one that is not masked', async () => {
+    expect(await choose({ masked: true })).toBe(masked.dump_id)
+    made.dump('2026-11-22T16:00:00.000Z')
+    expect(await choose({ masked: true })).toBe(masked.dump_id)
+    await expect(choose({ dumpId: whole.dump_id, masked: true })).rejects.toMatchObject({ code: 'bad_argument' })
+    const other = new SyntheticArchive(s3.bucket('b'), `db${++count}`)
+    other.dump('2026-11-22T12:00:00.000Z')
+    await expect(choose({ server: other.server, masked: true })).rejects.toMatchObject({
+      code: 'backup_missing',
+      message: `the archive does not have a masked dump of a database of server ${other.server}`,
+    })
   })
 
   test('is of all lives of a server, unless one is named', async () => {
@@ -50,6 +62,24 @@ describe('which dump is restored', () => {
     const newer = other.dump('2026-11-22T16:00:00.000Z')
     expect(await choose()).toBe(newer.dump_id)
     expect(await choose({ systemIdentifier: made.home.systemIdentifier })).toBe(whole.dump_id)
+  })
+
+  test('is of the database that is named, where there are dumps of several', async () => {
+    const other = made.dump('2026-11-22T15:00:00.000Z', { database: 'billing' })
+    await expect(choose()).rejects.toMatchObject({
+      code: 'bad_argument',
+      message: 'there are dumps of several databases: billing, shop',
+    })
+    expect(await choose({ database: 'shop' })).toBe(whole.dump_id)
+    expect(await choose({ database: 'billing' })).toBe(other.dump_id)
+    await expect(choose({ database: 'nobody' })).rejects.toMatchObject({
+      code: 'backup_missing',
+      message: `the archive does not have a dump of all of database nobody of server ${made.server}`,
+    })
+    // Of masked ones there are those of one database alone.
+    expect(await choose({ masked: true })).toBe(masked.dump_id)
+    expect(await choose({ dumpId: other.dump_id })).toBe(other.dump_id)
+    await expect(choose({ dumpId: other.dump_id, database: 'shop' })).rejects.toMatchObject({ code: 'bad_argument' })
   })
 
   test('may be a part when it is named, and a masked one when that is said too', async () => {

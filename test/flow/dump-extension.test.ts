@@ -44,6 +44,9 @@ describe.skipIf(bin === null)('a database with extensions, Postbox itself among 
     await backedUp.postgres.query('grant pg_read_all_data to postbox_worker')
     await backedUp.postgres.query(`create extension measures;
       insert into units (name) select 'unit ' || n from generate_series(1, 2000) n; insert into notes values (2);
+      create function name_of(unit int) returns text immutable language plpgsql as $$ declare found text;
+        begin select name into strict found from public.units where id = unit; return found; end $$;
+      create table signs (unit int); insert into signs values (7); create index on signs (name_of(unit));
       create table roads (length int default metres(1), unit int references units); insert into roads (unit) values (7)`)
   })
   afterAll(async () => {
@@ -64,6 +67,8 @@ describe.skipIf(bin === null)('a database with extensions, Postbox itself among 
     const [there] = await backedUp.postgres.query(all, [], { database: 'other' })
     expect(there).toEqual((await backedUp.postgres.query(all))[0])
     expect(await backedUp.postgres.query('select n from notes', [], { database: 'other' })).toEqual([{ n: 1 }])
+    const signs = `select indexdef from pg_indexes where tablename = 'signs'`
+    expect(await backedUp.postgres.query(signs, [], { database: 'other' })).toHaveLength(1)
     expect(
       await backedUp.postgres.query('select extname from pg_extension where oid > 16383', [], { database: 'other' }),
     ).toEqual([{ extname: 'measures' }])

@@ -10,8 +10,14 @@ const bin = await clientPrograms()
 const MADE: Record<string, string> = {
   LATIN1: `create table "é" ("É" text default 'è'); insert into "é" values ('ü'), (E'\\xff\\\\'); comment on table "é" is 'ô'`,
   EUC_JP: `create table "表" ("能" text default 'ソ'); insert into "表" values ('ソ表'), (E'能\\\\'); comment on table "表" is '予'`,
-  SQL_ASCII: `create table "é" ("É" text default 'è'); insert into "é" values ('ü'), (E'\\xff\\xfe\\\\'); comment on table "é" is 'ô'`,
+  SQL_ASCII: `create table "é" ("É" text default E'è\\xfe'); insert into "é" values ('ü'), (E'\\xff\\xfe\\\\'); comment on table "é" is E'ô\\xe9';
+    comment on database postgres is E'ô\\xff'`,
 }
+
+/** Hashes of bytes. */
+const SAID = `select md5(obj_description(c.oid)) as comment, md5(pg_get_expr(d.adbin, d.adrelid)) as preset,
+    (select md5(shobj_description(oid, 'pg_database')) from pg_database where datname = current_database()) as database
+  from pg_class c join pg_attrdef d on d.adrelid = c.oid where c.relnamespace = 'public'::regnamespace and c.relkind = 'r'`
 
 test.skipIf(bin === null).each(Object.keys(MADE))('a database in %s comes back as it was', async (encoding) => {
   const initdb = [`--encoding=${encoding}`, '--no-locale']
@@ -27,6 +33,10 @@ test.skipIf(bin === null).each(Object.keys(MADE))('a database in %s comes back a
     const texts = await Promise.all(['postgres', 'copy'].map((name) => databaseText(bin!, postgres, name)))
     expect(texts[0]!.join('\n')).toContain('COPY')
     expect(firstDifference(texts[0]!, texts[1]!)).toBeNull()
+    // What is no character looks alike to us.
+    const said = await Promise.all(['postgres', 'copy'].map((database) => postgres.query(SAID, [], { database })))
+    expect(said[1]).toEqual(said[0])
+    expect(said[0]).toHaveLength(1)
   } finally {
     await backedUp.remove()
   }

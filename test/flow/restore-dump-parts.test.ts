@@ -100,6 +100,15 @@ describe.skipIf(bin === null)('parts of a dump', () => {
     expect(await difference('whole', ...wanted, '--exclude-table-data=tables.by_enum_*')).toBeNull()
   })
 
+  test('are a partition alone, where the whole is not', async () => {
+    await query('create database lone template template0')
+    await query("create schema tables; create type tables.kind as enum ('one', 'two', 'three')", 'lone')
+    expect(await restore('lone', '--tables', 'tables.by_enum_0')).toMatchObject({ tables: 1, notes: [] })
+    const rows = 'select * from tables.by_enum_0 order by n'
+    expect(await query(rows, 'lone')).toEqual(await query(rows))
+    expect(await query(rows, 'lone')).not.toEqual([])
+  })
+
   test('are refused when the dump does not have them, or something holds on to them, and nothing is done', async () => {
     expect(await restore('whole', '--tables', 'tables.nobody')).toMatchObject({ code: 'bad_argument' })
     expect(await restore('whole', '--tables', 'tables.indexed', '--clean', '--if-exists')).toMatchObject({
@@ -140,7 +149,7 @@ describe.skipIf(bin === null)('parts of a dump', () => {
     const said = { expected: [] as number[], loaded: 0 }
     try {
       const archive = openArchive(client, 'backups')
-      const asked = { server: 'db1', systemIdentifier: null, dumpId: null, masked: false }
+      const asked = { server: 'db1', systemIdentifier: null, dumpId: null, database: null, masked: false }
       const { dump: chosen, located } = await chooseDump(archive, asked)
       await restoreDump({
         ...{
@@ -153,7 +162,7 @@ describe.skipIf(bin === null)('parts of a dump', () => {
           create: false,
           clean: false,
         },
-        ...{ ifExists: false, owner: true, privileges: true, disableTriggers: false },
+        ...{ ifExists: false, owner: true, privileges: true, tablespaces: true, disableTriggers: false },
         database: new Secret(backedUp.postgres.url({ database: 'bare' })),
         signal: AbortSignal.timeout(60_000),
         onExpected: (bytes) => said.expected.push(bytes),

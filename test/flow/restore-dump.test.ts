@@ -124,6 +124,7 @@ describe.skipIf(bin === null).each([15, 18] as const)('a dump of Postgres %i', (
     expect(await difference('halves', '--schema-only')).toBeNull()
     await restored('halves', '--data-only', '--disable-triggers')
     expect(await difference('halves', '--data-only')).toBeNull()
+    expect(await backedUp.postgres.query('select n from mv', [], { database: 'halves' })).toEqual([{ n: '8000' }])
   })
 
   test('names the table and the line that fail', async () => {

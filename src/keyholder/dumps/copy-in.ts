@@ -2,8 +2,12 @@ import type { Socket } from 'node:net'
 import type pg from 'pg'
 import { giveBack } from '../../transform/give-back.js'
 
-/** pg's own, as far as a COPY needs it. */
-type Connection = pg.Connection & { stream: Socket; query: (text: string) => void; sendCopyFail: (why: string) => void }
+/** pg's own, as far as we need it. */
+export type Connection = pg.Connection & {
+  stream: Socket
+  query: (text: string) => void
+  sendCopyFail: (why: string) => void
+}
 
 const COPY_DATA = 0x64
 const COPY_DONE = Buffer.from([0x63, 0, 0, 0, 4])

@@ -2,6 +2,7 @@ import type { Archive } from '../archive.js'
 import type { LocatedPart } from '../fetch-parts.js'
 import { unpackParts } from '../unpack-parts.js'
 import { scriptPieces, type ScriptPiece } from '../../sql-text/script.js'
+import { withLoneBytes } from '../../sql-text/lone-bytes.js'
 import { isSetting, settingOf } from './statement-filter.js'
 
 export interface Definition {
@@ -12,18 +13,26 @@ export interface Definition {
   settings?: readonly string[]
 }
 
-/** Pieces of a section of a dump, in order. */
-export async function* piecesOf(archive: Archive, parts: readonly LocatedPart[]): AsyncGenerator<ScriptPiece> {
-  yield* scriptPieces(textOf(archive, parts))
+/** Pieces of a section of a dump, in order. `encoding`: of the dump. */
+export async function* piecesOf(
+  archive: Archive,
+  parts: readonly LocatedPart[],
+  encoding: string,
+): AsyncGenerator<ScriptPiece> {
+  yield* scriptPieces(textOf(archive, parts), encoding === 'SQL_ASCII' ? withLoneBytes : undefined)
 }
 
 /** All statements of a section that holds no rows, each with the settings that it is to be run with. */
-export async function definitionsOf(archive: Archive, parts: readonly LocatedPart[]): Promise<Definition[]> {
+export async function definitionsOf(
+  archive: Archive,
+  parts: readonly LocatedPart[],
+  encoding: string,
+): Promise<Definition[]> {
   const definitions: Definition[] = []
   const settings = new Map<string, string>()
   let inForce: readonly string[] = []
   let entry = ''
-  for await (const piece of piecesOf(archive, parts)) {
+  for await (const piece of piecesOf(archive, parts, encoding)) {
     if (piece.kind !== 'statement') continue
     const { sql, before } = piece
     if (isSetting(sql)) {

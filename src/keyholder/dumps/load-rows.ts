@@ -17,6 +17,10 @@ export interface TableToLoad {
   encoding: string
   /** whether this run has made the table, so that nobody else has looked at it */
   isNew: boolean
+  /** the partitioned table that they are copied into; null: the table itself */
+  root: DumpedTable['copy_into']
+  /** whether its rows may refer to each other, so that they must all come by one COPY */
+  atOnce?: boolean
 }
 
 /** A smaller table is loaded before another file for it would be made. */
@@ -29,13 +33,16 @@ export function loadTasks(
   fairBytes: number,
   onStored: (bytes: number) => void,
 ): Task[] {
-  const { table, isNew } = load
+  const { table, isNew, root } = load
   const indexes = table.slices.flatMap(({ parts }, index) => (parts.length > 0 ? [index] : []))
+  if (load.atOnce) {
+    return [{ locks: new Map(), run: (session) => loadSlices(archive, session, load, indexes, '', onStored) }]
+  }
   const isLarge = table.raw_bytes > fairBytes && indexes.length > 1
-  if (isLarge || !isNew || table.copy_into !== null || table.raw_bytes < WORTH_A_FILE_BYTES) {
+  if (isLarge || !isNew || root !== null || table.raw_bytes < WORTH_A_FILE_BYTES) {
     return indexes.map((index) => ({
       locks: new Map(),
-      run: (session) => loadSlice(archive, session, load, index, '', onStored),
+      run: (session) => loadSlices(archive, session, load, [index], '', onStored),
     }))
   }
   return [{ locks: new Map(), run: (session) => loadAlone(archive, session, load, indexes, onStored) }]
@@ -65,28 +72,30 @@ async function loadAlone(
         return false
       })
     for (const index of indexes) {
-      await loadSlice(archive, session, load, index, mayTruncate ? ', freeze' : '', onStored)
+      await loadSlices(archive, session, load, [index], mayTruncate ? ', freeze' : '', onStored)
     }
   })
 }
 
-async function loadSlice(
+/** By one COPY. */
+async function loadSlices(
   archive: Archive,
   session: TargetSession,
-  { table, slices, encoding }: TableToLoad,
-  index: number,
+  { table, slices, encoding, root }: TableToLoad,
+  indexes: readonly number[],
   options: string,
   onStored: (bytes: number) => void,
 ): Promise<void> {
   const name = sqlName(qualified(table.schema, table.name))
-  const what = table.slices.length === 1 ? `table ${name}` : `table ${name}, slice ${index}`
+  const what = indexes.length === table.slices.length ? `table ${name}` : `table ${name}, slice ${indexes.join()}`
   const columns = table.columns.map((column) => pg.escapeIdentifier(column)).join(', ')
-  const { schema, name: into } = table.copy_into ?? table
+  const { schema, name: into } = root ?? table
   const list = columns === '' ? '' : ` (${columns})`
   const sql = `copy ${quoted(schema, into)}${list} from stdin with (encoding ${pg.escapeLiteral(encoding)}${options})`
-  const unpacked = unpackParts(archive, slices[index]!, { fetches: 2, frames: 3 })
+  const parts = indexes.flatMap((index) => slices[index]!)
+  const unpacked = unpackParts(archive, parts, { fetches: 2, frames: 3 })
   const loaded = await session.copy(sql, rowsOf(unpacked, onStored), what)
-  const { rows } = table.slices[index]!
+  const rows = indexes.reduce((sum, index) => sum + table.slices[index]!.rows, 0)
   if (loaded === rows) return
   const message = `${what}: ${loaded} rows were restored, and the manifest says ${rows}`
   throw new PostboxError('restore_failed', message, 'The dump is damaged, or a trigger or rule changed the rows.')

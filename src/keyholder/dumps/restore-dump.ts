@@ -6,12 +6,13 @@ import type { Archive } from '../archive.js'
 import type { LocatedPart } from '../fetch-parts.js'
 import { dropDefinitions } from './drop-definitions.js'
 import { definitionsOf, piecesOf, type Definition } from './definitions.js'
+import { loadOrder } from './load-order.js'
 import type { TableToLoad } from './load-rows.js'
 import { loadTables } from './load-tables.js'
 import { runContents } from './run-contents.js'
 import { runDefinitions } from './run-definitions.js'
 import { runSideBySide } from './run-side-by-side.js'
-import { setsOwner, setsPrivileges } from './statement-filter.js'
+import { isRefresh, setsOwner, setsPrivileges, setsTablespace, withoutTablespace } from './statement-filter.js'
 import type { StoredDump } from './stored-dumps.js'
 import { TableChoice } from './table-choice.js'
 import { checkAbsent, checkEmpty, createDatabase, hasTable } from './target-database.js'
@@ -32,6 +33,7 @@ export interface DumpRestore {
   ifExists: boolean
   owner: boolean
   privileges: boolean
+  tablespaces: boolean
   /** needs a superuser */
   disableTriggers: boolean
   signal: AbortSignal
@@ -51,13 +53,14 @@ export interface RestoredDump {
  * Restores a dump into a database: definitions, rows, then what is built upon them. Row counts are compared with the
  * manifest's as Postgres counts them.
  *
- * Throws `database_not_empty` before anything is done, or `restore_failed` naming what failed; then it is filled in part.
+ * Throws `bad_argument` or `database_not_empty` before anything is done, or `restore_failed` naming what failed; then it is filled in part.
  */
 export async function restoreDump(restore: DumpRestore): Promise<RestoredDump> {
-  const { archive, dump, jobs, database, signal } = restore
-  const { sections } = dump.manifest
+  const { archive, dump, jobs, database, what, signal } = restore
+  checkHolds(dump, what)
+  const { sections, encoding } = dump.manifest
   const partsOf = (entries: readonly PartEntry[]) => entries.map(({ key }) => restore.located.get(key)!)
-  const read = async (name: keyof typeof sections) => definitionsOf(archive, partsOf(sections[name]))
+  const read = async (name: keyof typeof sections) => definitionsOf(archive, partsOf(sections[name]), encoding)
   const [before, after] = await Promise.all([read('pre-data'), read('post-data')])
   const definitions = [...before, ...after].map(({ sql }) => sql)
   const choice = restore.tables === null ? null : new TableChoice(restore.tables, dump.manifest, definitions)
@@ -72,12 +75,12 @@ export async function restoreDump(restore: DumpRestore): Promise<RestoredDump> {
         ({ sql }) => choice === null || (choice.has(sql) && choice.shares(sql) === null),
       )
       await dropDefinitions(first, drops, restore.ifExists)
-    } else if (restore.what !== 'data') await (choice ? checkAbsent(first, choice.tables) : checkEmpty(first))
+    } else if (what !== 'data') await (choice ? checkAbsent(first, choice.tables) : checkEmpty(first))
     const wanted = await choose(first, choice, restore)
-    if (restore.what !== 'data') await runDefinitions(first, wanted(before))
-    const built = restore.what === 'data' ? [] : wanted(after)
+    if (what !== 'data') await runDefinitions(first, wanted(before))
+    const built = wanted(after.filter(({ sql }) => what === 'all' || isRefresh(sql) === (what === 'data')))
     const missing = choice ? passOver(restore) : () => false
-    if (restore.what === 'schema') {
+    if (what === 'schema') {
       await runSideBySide(sessions, built, missing)
       return { tables: 0, rows: 0 }
     }
@@ -86,8 +89,10 @@ export async function restoreDump(restore: DumpRestore): Promise<RestoredDump> {
       for (const session of sessions) await session.run(`set session_replication_role = replica`, 'disabling triggers')
     }
     const { onProgress: onStored } = restore
-    const left = await loadTables(archive, sessions, { loads, definitions: built, passOver: missing, onStored })
-    const pieces = piecesOf(archive, partsOf(sections.data))
+    const isOrdered = what === 'data' && !restore.disableTriggers
+    const steps = isOrdered ? await loadOrder(first, loads) : [{ loads, needs: [], inCircle: false }]
+    const left = await loadTables(archive, sessions, { steps, definitions: built, passOver: missing, onStored })
+    const pieces = piecesOf(archive, partsOf(sections.data), encoding)
     await runContents(first, pieces, (sql) => wanted([{ sql, what: '' }]).length > 0)
     await runSideBySide(sessions, left, missing)
     return { tables: loads.length, rows: loads.reduce((sum, { table }) => sum + table.rows, 0) }
@@ -99,13 +104,27 @@ export async function restoreDump(restore: DumpRestore): Promise<RestoredDump> {
   }
 }
 
+/** Throws `bad_argument` when a dump does not hold what is wanted of it. */
+function checkHolds({ dumpId, manifest }: StoredDump, what: DumpRestore['what']): void {
+  const { only } = manifest.chosen
+  const wrong = (message: string, hint: string) => new PostboxError('bad_argument', message, hint)
+  if (only === 'data' && what !== 'data') throw wrong(`dump ${dumpId} holds rows alone`, 'Say --data-only.')
+  if (only === 'schema' && what === 'data') {
+    throw wrong(`dump ${dumpId} holds definitions alone`, 'Leave --data-only out.')
+  }
+}
+
 /** Whether a statement is run, where owners or privileges are not wanted. */
 function isKept(sql: string, { owner, privileges }: DumpRestore): boolean {
   return (owner || !setsOwner(sql)) && (privileges || !setsPrivileges(sql))
 }
 
 function kept(definitions: readonly Definition[], restore: DumpRestore): Definition[] {
-  return definitions.filter(({ sql }) => isKept(sql, restore))
+  const wanted = definitions.filter(({ sql }) => isKept(sql, restore))
+  if (restore.tablespaces) return wanted
+  return wanted.map(({ sql, what, settings = [] }) => {
+    return { sql: withoutTablespace(sql), what, settings: settings.filter((one) => !setsTablespace(one)) }
+  })
 }
 
 /** Which definitions are run; the rest is noted where a person would miss it. */
@@ -149,6 +168,7 @@ function toLoad(
       table,
       encoding,
       isNew: what === 'all',
+      root: table.copy_into !== null && (choice === null || choice.hasTable(table.copy_into)) ? table.copy_into : null,
       slices: table.slices.map(({ parts }) => partsOf(parts)),
     }))
   onExpected(loads.flatMap(({ slices }) => slices.flat()).reduce((sum, { entry }) => sum + entry.bytes, 0))

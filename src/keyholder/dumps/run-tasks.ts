@@ -1,3 +1,4 @@
+import { PostboxError } from '../../errors.js'
 import type { QualifiedName } from '../../sql-text/names.js'
 import type { TargetSession } from './target-session.js'
 
@@ -44,6 +45,8 @@ export async function runTasks(sessions: readonly TargetSession[], tasks: readon
     running.set(run, task)
   }
   if (failures.length > 0) throw failures[0]
+  if (waiting.length > 0)
+    throw new PostboxError('internal', 'tasks of a restore wait for each other', 'Please report it.')
 }
 
 function collide(locks: Task['locks'], others: Task['locks']): boolean {

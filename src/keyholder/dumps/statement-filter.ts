@@ -1,4 +1,4 @@
-import type { QualifiedName } from '../../sql-text/names.js'
+import { unquoteName, type QualifiedName } from '../../sql-text/names.js'
 import { subjectOf } from '../../sql-text/subject.js'
 import { tokensIn, tokensOf } from '../../sql-text/tokens.js'
 
@@ -20,7 +20,22 @@ export const isSetting = (sql: string): boolean => /^set [\w.]+ = /i.test(sql)
 /** Its parameter. */
 export const settingOf = (sql: string): string => wordsOf(sql)[1] ?? ''
 
-/** The table of an index, or of a constraint with an index, which needs nothing but that table's rows; else null. */
+/** Whether a setting says in which tablespace things are made. */
+export const setsTablespace = (sql: string): boolean => isSetting(sql) && settingOf(sql) === 'default_tablespace'
+
+/** CREATE DATABASE, in the default tablespace; other statements as they are. */
+export function withoutTablespace(sql: string): string {
+  if (!/^create database /i.test(sql)) return sql
+  const tokens = [...tokensIn(sql)]
+  const at = tokens.findIndex(({ start, end }) => sql.slice(start, end).toLowerCase() === 'tablespace')
+  const [word, , name] = at < 3 ? [] : tokens.slice(at, at + 3)
+  return word && name ? sql.slice(0, word.start).trimEnd() + sql.slice(name.end) : sql
+}
+
+/** Whether a statement fills a materialized view, which is contents and no definition. */
+export const isRefresh = (sql: string): boolean => /^refresh materialized view /i.test(sql)
+
+/** The table of an index, or of a constraint with an index; else null. */
 export function tableOfIndex(sql: string): QualifiedName | null {
   if (!/^create (unique )?index /i.test(sql)) {
     if (!/^alter table \S/i.test(sql)) return null
@@ -29,6 +44,18 @@ export function tableOfIndex(sql: string): QualifiedName | null {
     if (at < 0 || !/^(primary|unique|exclude)$/.test(words[at + 3] ?? '')) return null
   }
   return subjectOf(sql)?.name ?? null
+}
+
+/**
+ * Whether an index is built of its table's rows and of nothing else: it names nothing that is not Postgres's own but that
+ * table, of whose columns there are no schemas. A user's function may read other tables, whatever it is declared as.
+ */
+export function needsTableAlone(sql: string): boolean {
+  const tokens = [...tokensOf(sql)]
+  const schemas = tokens.filter(
+    (token, at) => tokens[at + 1] === '.' && tokens[at - 1] !== '.' && /^["\w\u0080-\uffff]/.test(token),
+  )
+  return schemas.filter((one) => unquoteName(one) !== 'pg_catalog').length === 1
 }
 
 /** Statements of one lane may run side by side; null: alone. Those of another lane wait for them. */

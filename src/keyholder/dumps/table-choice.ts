@@ -41,7 +41,7 @@ export class TableChoice {
     }
   }
 
-  hasTable({ schema, name }: DumpedTable): boolean {
+  hasTable({ schema, name }: Pick<DumpedTable, 'schema' | 'name'>): boolean {
     return this.#tables.has(qualified(schema, name))
   }
 

@@ -65,9 +65,9 @@ export async function createDatabase(
     const [there] = await session.rows('select from pg_database where datname = $1', [name])
     if (there) throw notEmpty(`there is a database ${name} already`)
     const quoted = `"${name.replaceAll('"', '""')}"`
-    const forThis = definitions.flatMap(({ sql, what }) => {
-      const changed = forDatabase(sql, quoted)
-      return changed === null ? [] : [{ sql: changed, what }]
+    const forThis = definitions.flatMap((definition): Definition[] => {
+      const sql = forDatabase(definition.sql, quoted)
+      return sql === null ? [] : [{ ...definition, sql }]
     })
     if (forThis.length === 0)
       forThis.push({ sql: `create database ${quoted} template template0`, what: 'the database' })

@@ -3,8 +3,10 @@ import { endClient } from '../../catalog/end-client.js'
 import { sessionConfig } from '../../catalog/driver.js'
 import { PostboxError } from '../../errors.js'
 import type { Secret } from '../../secret.js'
+import { hasLoneBytes } from '../../sql-text/lone-bytes.js'
+import { runBytes } from './byte-query.js'
 import { CopyIn } from './copy-in.js'
-import { settingOf } from './statement-filter.js'
+import { setsTablespace, settingOf } from './statement-filter.js'
 
 /** What must not depend on the settings of the role or the database. */
 const SETTINGS = {
@@ -34,6 +36,7 @@ const MORE_MEMORY = `select pg_catalog.set_config(name, '256MB', false) from pg_
 /** Tried again: what was rolled back because others were in the way. */
 const DEADLOCK = '40P01'
 const UNKNOWN = '42704'
+const INVALID = '22023'
 const TRIES = 5
 
 /** A connection to the database that a dump is restored into. Its errors name what was done. */
@@ -79,6 +82,7 @@ export class TargetSession {
     for (const sql of settings) {
       if (this.#settings.get(settingOf(sql)) === sql) continue
       await this.run(sql, sql).catch((thrown: unknown) => {
+        if (setsTablespace(sql)) throw tablespaceError(thrown)
         if (sqlstateOf(thrown) !== UNKNOWN) throw thrown
       })
       this.#settings.set(settingOf(sql), sql)
@@ -88,7 +92,8 @@ export class TargetSession {
   /** Runs SQL; `what` names it in an error. */
   async run(sql: string, what: string): Promise<void> {
     await this.#again(async () => {
-      await this.client.query(sql).catch((thrown: unknown) => {
+      const query = hasLoneBytes(sql) ? runBytes(this.client, sql) : this.client.query(sql)
+      await query.catch((thrown: unknown) => {
         throw restoreError(what, thrown)
       })
     })
@@ -182,10 +187,17 @@ function restoreError(what: string, thrown: unknown): PostboxError {
   })
 }
 
+/** Of a tablespace that is not there: that of the setting is named by nothing else. */
+function tablespaceError(thrown: unknown): unknown {
+  if (!(thrown instanceof PostboxError) || sqlstateOf(thrown) !== INVALID) return thrown
+  const hint = 'Make the tablespace first, or leave tablespaces out: --no-tablespaces.'
+  return new PostboxError('restore_failed', thrown.message, hint, { cause: thrown.cause })
+}
+
 function hintFor(sqlstate: string): string {
   switch (sqlstate) {
     case '42704':
-      return 'Make what is named there first, such as the role (or leave owners out: --no-owner, --no-privileges).'
+      return 'Make what is named there first, such as the role, or leave it out: --no-owner, --no-privileges, --no-tablespaces.'
     case '42501':
       return 'Restore as a superuser or the owner, or leave owners out: --no-owner, --no-privileges.'
     case '3F000':
