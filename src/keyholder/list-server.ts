@@ -102,7 +102,7 @@ export async function listSummarised(
     if (backup.state === 'committed') listed.push(await listCommitted(wal, backup, within))
     else listed.push(listBroken(backup))
   }
-  problems.push(...wal.tailProblems)
+  problems.push(...wal.problems)
   const { server, systemIdentifier: system_identifier } = home
   const dumps = await listDumps(archive, home, pruned)
   const exact = listed.every(({ window }) => window?.exact !== false)

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { parseTailKey, sha12, tailPrefix, type Home, type Previous, type TailRange } from '../box/key-names.js'
 import { PostboxError } from '../errors.js'
 import { formatLsn, type Lsn } from '../wal/lsn.js'
-import { checkSegment, LONG_HEADER_BYTES, readSegmentHeader } from '../wal/page.js'
+import { checkSegment, LONG_HEADER_BYTES, readSegmentHeader, SEGMENT_SIZES } from '../wal/page.js'
 import { parseSegmentName, type Segment } from '../wal/segment.js'
 import type { Archive, StoredObject } from './archive.js'
 import { inOrder } from './in-order.js'
@@ -46,9 +46,6 @@ interface StoredTail extends TailRange {
   previous: Previous
   mark: string
 }
-
-/** Sizes that initdb knows: powers of two from 1 MiB to 1 GiB. */
-export const SEGMENT_SIZES: readonly number[] = Array.from({ length: 11 }, (_, power) => 2 ** (20 + power))
 
 /** Tails are small, so it is their number that takes time. */
 const READ_AT_ONCE = 16

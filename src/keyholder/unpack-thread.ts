@@ -5,8 +5,7 @@ import { sha12 } from '../box/key-names.js'
 import { asPostboxError, PostboxError } from '../errors.js'
 import { plain } from '../plain-error.js'
 import { giveBack } from '../transform/give-back.js'
-import { checkSegmentHeader, readSegmentHeader } from '../wal/page.js'
-import { parseSegmentName } from '../wal/segment.js'
+import { checkSegmentHeader, namedSegment, readSegmentHeader } from '../wal/page.js'
 import { damagedWal } from './damage.js'
 import type { Unpacked, UnpackTask } from './unpack-threads.js'
 import { decompressFrameNow, framesOf } from './zstd.js'
@@ -52,7 +51,7 @@ function unpack({ memory, bytes, key, mark, name, systemIdentifier, to }: Unpack
 
 function checkedSegmentBytes(beginning: Buffer, name: string, systemIdentifier: string): number {
   const { segmentBytes } = readSegmentHeader(beginning)
-  checkSegmentHeader(beginning, parseSegmentName(name, segmentBytes), segmentBytes, systemIdentifier)
+  checkSegmentHeader(beginning, namedSegment(name, segmentBytes), segmentBytes, systemIdentifier)
   return segmentBytes
 }
 

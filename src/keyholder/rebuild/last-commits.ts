@@ -5,6 +5,7 @@ import { segmentName } from '../../wal/segment.js'
 import { findSegment, readSegment } from '../stored-wal.js'
 import { damage } from '../verify/verify-home.js'
 import type { WalRun } from '../wal-chain.js'
+import { canBeRow } from './can-be-row.js'
 import type { WalToRebuild } from './wal-rows.js'
 
 /** An idle server writes segments without a commit; a server that was idle for longer than that is looked at no further. */
@@ -43,7 +44,8 @@ export class LastCommits {
     const [first] = await findSegment(archive, home, name)
     if (!first) return null
     try {
-      return lastCommitTime(await readSegment(archive, first))
+      const at = lastCommitTime(await readSegment(archive, first))
+      return at && canBeRow({ last_commit_at: at.toISOString() }) ? at : null
     } catch (thrown) {
       note(damage(thrown))
       return null
