@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { Lsn, parseJsonManifest, PartEntry } from './manifest.js'
+import { Lsn, parseJsonManifest, PartEntry, Timeline } from './manifest.js'
 
 /** SQL that pg_dump printed; concatenated parts are one .sql.zst. */
 const Section = z.array(PartEntry)
@@ -42,7 +42,7 @@ export const DumpManifest = z.object({
   postgres_version_num: z.number().int(),
   /** as the program says it */
   pg_dump_version: z.string(),
-  timeline: z.number().int().positive().nullable(),
+  timeline: Timeline.nullable(),
   snapshot_lsn: Lsn,
   snapshot_at: z.iso.datetime(),
   /** key of the dump's manifest that was stored before, of the same life; null for the first */

@@ -1,5 +1,7 @@
 import { z } from 'zod'
 import { PostboxError } from '../errors.js'
+import { parseLsn } from '../wal/lsn.js'
+import { SEGMENT_SIZES } from '../wal/page.js'
 
 /** One stored part of an archive of the backup. */
 export const PartEntry = z.object({
@@ -14,8 +16,13 @@ export const PartEntry = z.object({
 
 export const Lsn = z.string().regex(/^[0-9A-F]{1,8}\/[0-9A-F]{1,8}$/)
 
+export const Timeline = z.number().int().positive().max(0xffff_ffff)
+
+/** More WAL than any server writes during a backup: 256 TiB. */
+const MAX_BACKUP_WAL = 1n << 48n
+
 /** The commit of a base backup, format version 1. Written last; FORMAT.md explains each field. */
-export const Manifest = z.object({
+const Fields = z.object({
   postbox_manifest: z.literal(1),
   kind: z.literal('base'),
   server: z.string(),
@@ -24,8 +31,8 @@ export const Manifest = z.object({
   label: z.string().nullable(),
   /** such as 180004, as server_version_num */
   postgres_version_num: z.number().int(),
-  wal_segment_bytes: z.number().int(),
-  timeline: z.number().int().positive(),
+  wal_segment_bytes: z.number().refine((bytes) => SEGMENT_SIZES.includes(bytes), 'no size of segments'),
+  timeline: Timeline,
   start_lsn: Lsn,
   stop_lsn: Lsn,
   started_at: z.iso.datetime(),
@@ -55,6 +62,11 @@ export const Manifest = z.object({
     .regex(/^[0-9a-f]{64}$/)
     .nullable(),
 })
+
+export const Manifest = Fields.refine(({ start_lsn, stop_lsn }) => {
+  const bytes = parseLsn(stop_lsn) - parseLsn(start_lsn)
+  return bytes >= 0n && bytes <= MAX_BACKUP_WAL
+}, 'it does not lie between start_lsn and stop_lsn')
 
 export type Manifest = z.infer<typeof Manifest>
 export type PartEntry = z.infer<typeof PartEntry>

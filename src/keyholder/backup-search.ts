@@ -3,12 +3,13 @@ import { PostboxError } from '../errors.js'
 import { formatLsn, type Lsn } from '../wal/lsn.js'
 import type { Archive } from './archive.js'
 import { isReplaced, placeOf, startOf, type BackupPlace } from './backup-place.js'
+import { damageAsNull } from './damage.js'
 import type { RestoreRequest } from './plan.js'
 import { reaches } from './reachable.js'
 import { begunSince, storedLate } from './stored-late.js'
 import { backupIds, readBackup, type BrokenBackup, type StoredBackup } from './stored-backups.js'
 import { formatTarget, microsOf } from './target.js'
-import { missingSegments } from './wal-chain.js'
+import { formatMissing, missingSegments, type MissingSegments } from './wal-chain.js'
 import { WalMap } from './wal-map.js'
 import { findRoute, type Route } from './wal-route.js'
 
@@ -150,7 +151,8 @@ export class BackupSearch {
 
     const wal = this.#walMap(backup.manifest.wal_segment_bytes)
     const target = timeline ?? place.timeline
-    const route = await findRoute(wal, place, target)
+    const route = await this.#route(wal, place, target)
+    if (route === 'damaged') return null
     if (!route) {
       offWay.push(backupId)
       if (target !== place.timeline && !(await wal.histories.of(target))) {
@@ -159,8 +161,8 @@ export class BackupSearch {
       return null
     }
     if (route.end < place.stopLsn || (await isReplaced(wal, place))) {
-      const names = missingSegments(route.way, route.runs, place.startLsn, place.stopLsn, wal.segmentBytes)
-      this.#walMissing ??= walMissing(backupId, names, route.end)
+      const missing = missingSegments(route.way, route.runs, place.startLsn, place.stopLsn, wal.segmentBytes)
+      this.#walMissing ??= walMissing(backupId, missing, route.end)
       this.#note(`backup ${backupId} cannot be used: ${this.#walMissing.message}`)
       return null
     }
@@ -169,6 +171,18 @@ export class BackupSearch {
       return null
     }
     return { backup, wal, route }
+  }
+
+  /** The way to a timeline. Whoever holds a grant can post its history, so that damage costs no more than that timeline. */
+  async #route(wal: WalMap, place: BackupPlace, target: number): Promise<Route | null | 'damaged'> {
+    try {
+      return await findRoute(wal, place, target)
+    } catch (thrown) {
+      if (target === place.timeline || target === this.request.timeline) throw thrown
+      damageAsNull(thrown)
+      this.#note(`timeline ${target} cannot be followed: ${(thrown as PostboxError).message}`)
+      return 'damaged'
+    }
   }
 
   /** The backup, if it is one that can be restored at all. */
@@ -229,13 +243,13 @@ function some(names: string[]): string {
   return names.slice(0, NAMES_SHOWN).join(', ') + more
 }
 
-function walMissing(backupId: string, names: string[], end: Lsn): PostboxError {
-  const stored = names.length === 0
+function walMissing(backupId: string, missing: MissingSegments, end: Lsn): PostboxError {
+  const stored = missing.count === 0
   return new PostboxError(
     'wal_missing',
     stored
       ? `WAL that backup ${backupId} needs is stored from ${formatLsn(end)} on by another server alone`
-      : `WAL that backup ${backupId} needs is not stored: ${some(names)}`,
+      : `WAL that backup ${backupId} needs is not stored: ${formatMissing(missing)}`,
     'If the backup has just ended, its last segment may be on its way; otherwise restore another backup.',
   )
 }

@@ -34,6 +34,9 @@ export interface TimelineWal {
 /** How far the clocks of a server and of its archive may lie apart. */
 const CLOCKS_MICROS = 3_600_000_000n
 
+/** Whoever holds a grant can post what causes any number. */
+const PROBLEMS_AT_MOST = 200
+
 /** What WAL of one server's life is stored. Asks the archive when first needed, and once. */
 export class WalMap {
   /** what is wrong with WAL that was read, a sentence each */
@@ -239,7 +242,9 @@ export class WalMap {
   }
 
   #warn(text: string): void {
-    if (!this.problems.includes(text)) this.problems.push(text)
+    if (this.problems.length >= PROBLEMS_AT_MOST || this.problems.includes(text)) return
+    const isLast = this.problems.length === PROBLEMS_AT_MOST - 1
+    this.problems.push(isLast ? 'more is wrong with the WAL that was read than is told here' : text)
   }
 }
 
