@@ -2,14 +2,18 @@ import { createHash } from 'node:crypto'
 import { zstdCompressSync } from 'node:zlib'
 import type { S3Client } from '@aws-sdk/client-s3'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { parseSegmentKey, segmentKey } from '../../src/box/key-names.js'
+import { parseHistoryKey, parseSegmentKey, previousOfFirst, segmentKey } from '../../src/box/key-names.js'
 import { openArchive, type Archive } from '../../src/keyholder/archive.js'
 import { listHome } from '../../src/keyholder/list-server.js'
 import { planRestore, type RestorePlan } from '../../src/keyholder/plan.js'
+import { openDeletableArchive } from '../../src/keyholder/prune/deletable-archive.js'
+import { prune } from '../../src/keyholder/prune/prune.js'
 import { rebuildScript } from '../../src/keyholder/rebuild/rebuild.js'
 import { parseTarget } from '../../src/keyholder/target.js'
 import { verifyHome } from '../../src/keyholder/verify/verify-home.js'
+import { WalMap } from '../../src/keyholder/wal-map.js'
 import { makeSegment } from '../sandbox/make-wal.js'
+import { LAST_2 } from '../sandbox/prunable-archive.js'
 import { startS3, type LocalS3 } from '../sandbox/s3/server.js'
 import { sdkClient } from '../sandbox/s3/test-grant.js'
 import { SyntheticArchive } from '../sandbox/synthetic-archive.js'
@@ -159,5 +163,72 @@ describe('a forged segment that is one by its header', () => {
     post(raw)
     expect((await listHome(archive, made.home)).backups[0]!.window?.to_at).toBe('2026-11-22T11:00:00.000000Z')
     expect((await plan('latest')).lastCommitMicros).toBe(BigInt(Date.parse(day('11:00:00'))) * 1000n)
+  })
+})
+
+describe('a later first segment of a timeline that names no segment in front of it', () => {
+  const first = { timeline: 2, lsn: '0/200000' } as const
+  let front: string
+  let historyMark: string
+
+  // Timeline 2 began in the segment at 2 MiB, and a backup on it.
+  const begin = (stopSegmentKey: boolean, frontIsStored: boolean) => {
+    made = new SyntheticArchive(made.bucket, `db${++count}`)
+    made.clock = () => new Date(day('10:00:00'))
+    const inFront = made.segment(1, '0/100000', [day('10:00:00')])
+    front = parseSegmentKey(inFront)!.sha12
+    historyMark = parseHistoryKey(made.history(2, [[1, '0/280000']]))!.sha12
+    const previous = previousOfFirst(front, historyMark)
+    const key = made.segment(2, first.lsn, [day('10:01:00')], { previous })
+    const second = made.segment(2, '0/300000', [day('10:02:00')], { previous: parseSegmentKey(key)!.sha12 })
+    if (!frontIsStored) made.bucket.remove(inFront)
+    const times = { startedAt: day('10:00:00'), stoppedAt: day('10:01:30') }
+    const manifest = made.backup({ ...times, timeline: 2, start: '0/290028', stop: '0/300050' })
+    if (!stopSegmentKey) return
+    made.bucket.remove(made.bucket.keys(`${made.server}/`).find((one) => one.includes('/manifest-'))!)
+    made.putManifest({ ...manifest, stop_segment_key: second })
+  }
+
+  /** Another content of the parent's segment in front, and of the first segment. */
+  const postBoth = () => {
+    made.clock = () => new Date(day('20:00:00'))
+    made.segment(1, '0/100000', [day('19:00:00')])
+    made.segment(2, first.lsn, [day('19:00:00')], { previous: previousOfFirst(null, historyMark) })
+  }
+
+  test.each([
+    [false, true],
+    [false, false],
+    [true, true],
+  ])(
+    'takes nothing from a backup (which names its last segment: %s, the one in front is stored: %s)',
+    async (...how) => {
+      begin(...how)
+      const before = await plan(`time=${day('10:01:45')}`)
+      postBoth()
+      for (const target of ['latest', 'immediate', `time=${day('10:01:45')}`]) {
+        expect((await plan(target)).backup.backupId).toBe(before.backup.backupId)
+        expect((await plan(target)).reachableLsn).toBe(0x400000n)
+      }
+      const deletable = openDeletableArchive(client, 'b')
+      const retention = { ...LAST_2, pointInTimeSeconds: 0 }
+      const { lives } = await prune(deletable, { server: made.server, retention, drop: [], confirm: false })
+      expect(lives[0]!.decisions).toMatchObject([{ id: before.backup.backupId, state: 'good', action: 'keep' }])
+    },
+  )
+
+  test('takes nothing from tails of the honest one', async () => {
+    begin(false, true)
+    made.bucket.remove(made.bucket.keys(made.walPrefix(2)).at(-1)!)
+    const [honestFirst] = made.bucket.keys(made.walPrefix(2))
+    made.bucket.remove(honestFirst!)
+    made.clock = () => new Date(day('10:00:00'))
+    made.tails(2, first.lsn, [8192, 16384], [day('10:01:00')], { previous: previousOfFirst(front, historyMark) })
+    const tails = async () =>
+      new WalMap(archive, made.home, MB).tails({ timeline: 2, start: 0x200000n }, { before: null, historyMark })
+    const before = await tails()
+    made.clock = () => new Date(day('20:00:00'))
+    made.tails(2, first.lsn, [65536], [day('19:00:00')], { previous: previousOfFirst(null, historyMark) })
+    expect((await tails()).partial!.mark).toBe(before.partial!.mark)
   })
 })
