@@ -3,6 +3,23 @@ import { PostboxError } from '../errors.js'
 import { parseLsn } from '../wal/lsn.js'
 import { SEGMENT_SIZES } from '../wal/page.js'
 
+/** An array of which the first wrong element is told, and no other: a forged one may have millions. */
+export function listOf<T>(element: z.ZodType<T>) {
+  return z.array(z.unknown()).transform((items, context): T[] => {
+    const found: T[] = []
+    for (const [index, item] of items.entries()) {
+      const { data, error } = element.safeParse(item)
+      if (error) {
+        const { path, message } = error.issues[0]!
+        context.addIssue({ code: 'custom', path: [index, ...path], message })
+        return z.NEVER
+      }
+      found.push(data)
+    }
+    return found
+  })
+}
+
 /** One stored part of an archive of the backup. */
 export const PartEntry = z.object({
   key: z.string(),
@@ -12,6 +29,15 @@ export const PartEntry = z.object({
   sha256: z.string().regex(/^[0-9a-f]{64}$/),
   /** bytes of tar that it holds */
   raw_bytes: z.number().int().nonnegative(),
+})
+
+/** The base directory or a tablespace. */
+export const ArchiveEntry = z.object({
+  /** `base` or the tablespace's oid */
+  tablespace: z.string().regex(/^(base|\d+)$/),
+  /** where the tablespace lay; null for base */
+  location: z.string().nullable(),
+  parts: listOf(PartEntry).refine((parts) => parts.length > 0, 'it has no parts'),
 })
 
 export const Lsn = z.string().regex(/^[0-9A-F]{1,8}\/[0-9A-F]{1,8}$/)
@@ -44,15 +70,7 @@ const Fields = z.object({
   /** backup_id of the parent; null for a full backup */
   parent: z.string().nullable(),
   /** the base directory first, then the tablespaces; concatenated parts are one .tar.zst each */
-  archives: z.array(
-    z.object({
-      /** `base` or the tablespace's oid */
-      tablespace: z.string().regex(/^(base|\d+)$/),
-      /** where the tablespace lay; null for base */
-      location: z.string().nullable(),
-      parts: z.array(PartEntry).min(1),
-    }),
-  ),
+  archives: listOf(ArchiveEntry),
   backup_manifest: PartEntry,
   /** key of the segment that holds the byte before stop_lsn: the WAL that the backup itself belongs to; null when not known */
   stop_segment_key: z.string().nullish(),

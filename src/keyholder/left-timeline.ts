@@ -78,7 +78,7 @@ async function contentOf(
   const contents = await wal.contentsOf(segment)
   const whole = contents.find(({ previous }) => follows(previous, front.before, front.historyMark) !== false)
   if (whole) {
-    const bytes = await readSegment(wal.archive, whole)
+    const bytes = await readSegment(wal.archive, whole, wal.segmentBytes)
     checkSegment(bytes, segment, wal.segmentBytes, wal.home.systemIdentifier)
     return { from, mark: whole.mark, isWhole: true, bytes }
   }

@@ -66,7 +66,7 @@ export async function readTails(archive: Archive, home: Home, name: string, want
     warn(`there are tails of ${name}, but not the one that holds its beginning`)
   }
   for (const start of starts) {
-    const branches = (await grow(archive, tails, start, warn)).inOrder()
+    const branches = (await grow(archive, tails, start, Math.max(...sizes), warn)).inOrder()
     for (const branch of branches) {
       if (wanted.mark && !branch.has(wanted.mark)) continue
       const partial = asSegment(branch, name, home, sizes, warn)
@@ -129,9 +129,10 @@ async function grow(
   archive: Archive,
   tails: readonly StoredTail[],
   start: Lsn,
+  bytes: number,
   warn: (text: string) => void,
 ): Promise<TailBranches> {
-  const limit = start + BigInt(SEGMENT_SIZES.at(-1)!)
+  const limit = start + BigInt(bytes)
   const usable = tails.filter(({ from, to }) => from >= start && to <= limit)
   const branches = new TailBranches()
   let reached = 0
@@ -154,7 +155,7 @@ async function readTail(
 ): Promise<TailPiece | null> {
   const { key, storedAt } = object
   try {
-    const raw = await decompress(await archive.read(object), key)
+    const raw = await decompress(await archive.read(object), key, Number(to - from))
     if (BigInt(raw.length) === to - from) {
       return { key, from: Number(from - start), to: Number(to - start), mark, storedAt, raw }
     }

@@ -218,7 +218,7 @@ export class WalMap {
     if (joined) return joined.stored
     const stored = await this.#find(segment, route)
     try {
-      const raw = await readSegment(this.archive, stored)
+      const raw = await readSegment(this.archive, stored, this.segmentBytes)
       checkSegment(raw, segment, this.segmentBytes, this.home.systemIdentifier)
       return raw
     } catch (thrown) {

@@ -78,11 +78,15 @@ export function checkSegmentHeader(
 
 /** The segment that a name means among segments of that size. Throws `wal_invalid` where it means none. */
 export function namedSegment(name: string, segmentBytes: number): Segment {
+  const none = (cause?: unknown) => {
+    const message = `no segment of ${segmentBytes} bytes has the name ${name}`
+    return new PostboxError('wal_invalid', message, 'The WAL is not what it claims to be.', { cause })
+  }
+  if (!SEGMENT_SIZES.includes(segmentBytes)) throw none()
   try {
     return parseSegmentName(name, segmentBytes)
   } catch (cause) {
-    const message = `no segment of ${segmentBytes} bytes has the name ${name}`
-    throw new PostboxError('wal_invalid', message, 'The WAL is not what it claims to be.', { cause })
+    throw none(cause)
   }
 }
 

@@ -40,11 +40,11 @@ export class LastCommits {
   }
 
   async #lastCommitIn(name: string): Promise<Date | null> {
-    const { archive, home, note } = this.wal
+    const { archive, home, segmentBytes, note } = this.wal
     const [first] = await findSegment(archive, home, name)
     if (!first) return null
     try {
-      const at = lastCommitTime(await readSegment(archive, first))
+      const at = lastCommitTime(await readSegment(archive, first, segmentBytes))
       return at && canBeRow({ last_commit_at: at.toISOString() }) ? at : null
     } catch (thrown) {
       note(damage(thrown))

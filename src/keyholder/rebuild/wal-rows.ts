@@ -132,7 +132,7 @@ export class WalRows {
   async #read({ stored, row }: Listed): Promise<RebuiltSegment | null> {
     const { archive, home, segmentBytes, note } = this.wal
     try {
-      const raw = await readSegment(archive, stored)
+      const raw = await readSegment(archive, stored, segmentBytes)
       checkSegment(raw, row, segmentBytes, home.systemIdentifier)
       const at = lastCommitTime(raw)
       const lastCommitAt = at && canBeRow({ last_commit_at: at.toISOString() }) ? at : null
