@@ -1,21 +1,24 @@
 import { z } from 'zod'
-import { Lsn, parseJsonManifest, PartEntry } from './manifest.js'
+import { listOf, Lsn, parseJsonManifest, PartEntry, Timeline } from './manifest.js'
 
 /** SQL that pg_dump printed; concatenated parts are one .sql.zst. */
-const Section = z.array(PartEntry)
+const Section = listOf(PartEntry)
 
 const Sha256 = z.string().regex(/^[0-9a-f]{64}$/)
 const Count = z.number().int().nonnegative()
 const Name = z.object({ schema: z.string(), name: z.string() })
 
+/** What one COPY gave of a table. */
+export const DumpedSlice = z.object({ rows: Count, raw_bytes: Count, sha256: Sha256, parts: listOf(PartEntry) })
+
 /** The rows of one table. */
-const DumpedTable = z.object({
+export const DumpedTable = z.object({
   schema: z.string(),
   name: z.string(),
   /** fields of a row, in order; without generated columns */
-  columns: z.array(z.string()),
+  columns: listOf(z.string()),
   /** those of them that hold something else than the database does */
-  masked: z.array(z.string()),
+  masked: listOf(z.string()),
   /** only these rows; null for all */
   where: z.string().nullable(),
   /** the partitioned table that the rows must go through, because its partitions may divide them otherwise elsewhere */
@@ -25,7 +28,7 @@ const DumpedTable = z.object({
   /** hex, of a text: the SHA-256 of each slice and a line feed */
   sha256: Sha256,
   /** each is a COPY of its own; its concatenated parts are one .copy.zst */
-  slices: z.array(z.object({ rows: Count, raw_bytes: Count, sha256: Sha256, parts: z.array(PartEntry) })),
+  slices: listOf(DumpedSlice),
 })
 
 /** The commit of a dump, format version 1. Written last; FORMAT.md explains each field. */
@@ -42,7 +45,7 @@ export const DumpManifest = z.object({
   postgres_version_num: z.number().int(),
   /** as the program says it */
   pg_dump_version: z.string(),
-  timeline: z.number().int().positive().nullable(),
+  timeline: Timeline.nullable(),
   snapshot_lsn: Lsn,
   snapshot_at: z.iso.datetime(),
   /** key of the dump's manifest that was stored before, of the same life; null for the first */
@@ -53,14 +56,14 @@ export const DumpManifest = z.object({
   /** what was asked for */
   chosen: z.object({
     only: z.enum(['schema', 'data']).nullable(),
-    schemas: z.array(z.string()).nullable(),
-    tables: z.array(Name).nullable(),
-    exclude: z.array(z.string()),
-    exclude_data: z.array(z.string()),
+    schemas: listOf(z.string()).nullable(),
+    tables: listOf(Name).nullable(),
+    exclude: listOf(z.string()),
+    exclude_data: listOf(z.string()),
     row_security: z.boolean(),
   }),
   /** what pg_dump warned of */
-  warnings: z.array(z.string()),
+  warnings: listOf(z.string()),
   sections: z.object({
     /** what makes the database itself */
     database: Section,
@@ -70,7 +73,7 @@ export const DumpManifest = z.object({
     data: Section,
     'post-data': Section,
   }),
-  tables: z.array(DumpedTable),
+  tables: listOf(DumpedTable),
 })
 
 export type DumpManifest = z.infer<typeof DumpManifest>

@@ -1,5 +1,24 @@
 import { z } from 'zod'
 import { PostboxError } from '../errors.js'
+import { parseLsn } from '../wal/lsn.js'
+import { SEGMENT_SIZES } from '../wal/page.js'
+
+/** An array of which the first wrong element is told, and no other: a forged one may have millions. */
+export function listOf<T>(element: z.ZodType<T>) {
+  return z.array(z.unknown()).transform((items, context): T[] => {
+    const found: T[] = []
+    for (const [index, item] of items.entries()) {
+      const { data, error } = element.safeParse(item)
+      if (error) {
+        const { path, message } = error.issues[0]!
+        context.addIssue({ code: 'custom', path: [index, ...path], message })
+        return z.NEVER
+      }
+      found.push(data)
+    }
+    return found
+  })
+}
 
 /** One stored part of an archive of the backup. */
 export const PartEntry = z.object({
@@ -12,10 +31,24 @@ export const PartEntry = z.object({
   raw_bytes: z.number().int().nonnegative(),
 })
 
+/** The base directory or a tablespace. */
+export const ArchiveEntry = z.object({
+  /** `base` or the tablespace's oid */
+  tablespace: z.string().regex(/^(base|\d+)$/),
+  /** where the tablespace lay; null for base */
+  location: z.string().nullable(),
+  parts: listOf(PartEntry).refine((parts) => parts.length > 0, 'it has no parts'),
+})
+
 export const Lsn = z.string().regex(/^[0-9A-F]{1,8}\/[0-9A-F]{1,8}$/)
 
+export const Timeline = z.number().int().positive().max(0xffff_ffff)
+
+/** More WAL than any server writes during a backup: 256 TiB. */
+const MAX_BACKUP_WAL = 1n << 48n
+
 /** The commit of a base backup, format version 1. Written last; FORMAT.md explains each field. */
-export const Manifest = z.object({
+const Fields = z.object({
   postbox_manifest: z.literal(1),
   kind: z.literal('base'),
   server: z.string(),
@@ -24,8 +57,8 @@ export const Manifest = z.object({
   label: z.string().nullable(),
   /** such as 180004, as server_version_num */
   postgres_version_num: z.number().int(),
-  wal_segment_bytes: z.number().int(),
-  timeline: z.number().int().positive(),
+  wal_segment_bytes: z.number().refine((bytes) => SEGMENT_SIZES.includes(bytes), 'no size of segments'),
+  timeline: Timeline,
   start_lsn: Lsn,
   stop_lsn: Lsn,
   started_at: z.iso.datetime(),
@@ -37,15 +70,7 @@ export const Manifest = z.object({
   /** backup_id of the parent; null for a full backup */
   parent: z.string().nullable(),
   /** the base directory first, then the tablespaces; concatenated parts are one .tar.zst each */
-  archives: z.array(
-    z.object({
-      /** `base` or the tablespace's oid */
-      tablespace: z.string().regex(/^(base|\d+)$/),
-      /** where the tablespace lay; null for base */
-      location: z.string().nullable(),
-      parts: z.array(PartEntry).min(1),
-    }),
-  ),
+  archives: listOf(ArchiveEntry),
   backup_manifest: PartEntry,
   /** key of the segment that holds the byte before stop_lsn: the WAL that the backup itself belongs to; null when not known */
   stop_segment_key: z.string().nullish(),
@@ -55,6 +80,11 @@ export const Manifest = z.object({
     .regex(/^[0-9a-f]{64}$/)
     .nullable(),
 })
+
+export const Manifest = Fields.refine(({ start_lsn, stop_lsn }) => {
+  const bytes = parseLsn(stop_lsn) - parseLsn(start_lsn)
+  return bytes >= 0n && bytes <= MAX_BACKUP_WAL
+}, 'it does not lie between start_lsn and stop_lsn')
 
 export type Manifest = z.infer<typeof Manifest>
 export type PartEntry = z.infer<typeof PartEntry>

@@ -20,6 +20,7 @@ export function describeHomes(homes: readonly ListedHome[], brief: boolean): str
 
 function describe(home: ListedHome, brief: boolean): string {
   const lines = [`server ${home.server}, system identifier ${home.system_identifier}`]
+  if (home.error !== null) return `${lines[0]!}\n  it cannot be listed: ${home.error}\n`
   lines.push(...(home.backups.length === 0 ? ['  no backups'] : table(HEADINGS, home.backups.map(row))))
   if (home.dumps.length > 0) lines.push(...table(DUMP_HEADINGS, home.dumps.map(dumpRow)))
   lines.push(...describeGaps(home, brief), ...describeTimelines(home, brief))

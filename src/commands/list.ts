@@ -2,9 +2,10 @@ import { Command } from 'commander'
 import { checkServerName } from '../box/server-name.js'
 import { PostboxError } from '../errors.js'
 import type { Archive } from '../keyholder/archive.js'
+import { ofOneServer } from '../keyholder/damage.js'
 import { listHomeByEnds } from '../keyholder/fleet/list-by-ends.js'
 import { inOrder } from '../keyholder/in-order.js'
-import { listHome, type ListedHome } from '../keyholder/list-server.js'
+import { listHome, notListed, type ListedHome } from '../keyholder/list-server.js'
 import { lastProbe, type ProbeSummary } from '../keyholder/probe/stored-probe.js'
 import { servers, systemIdentifiers } from '../keyholder/stored-backups.js'
 import { describeHomes } from './list-table.js'
@@ -20,7 +21,9 @@ With --server every name of WAL is read, and the last commits. Without, the numb
 not with WAL: a timeline of more than a thousand segments is looked at by its two ends, so that a gap between them is seen only
 if "postbox verify --store" has found it, and it is said when that was. "~" stands before the end of a window whose last commit
 was not read: it is about when the last WAL in it was stored. --exact reads of every server what --server reads of one.
-What is late or missing in a fleet: "postbox status".`
+What is late or missing in a fleet: "postbox status".
+
+Exit codes: 0 done, 1 something could not be listed.`
 
 const SERVERS_AT_ONCE = 4
 
@@ -47,16 +50,19 @@ export function listCommand(): Command {
           ? JSON.stringify({ servers: homes, probe }, null, 1) + '\n'
           : describeHomes(homes, server === undefined) + describeProbe(probe),
       )
+      if (homes.some(({ error }) => error !== null)) process.exitCode = 1
     })
 }
 
-async function listAll(archive: Archive, asked: string | null, exact: boolean): Promise<ListedHome[]> {
+/** Every life of one server, or of all. A life that cannot be listed hides no other. Throws `backup_missing`. */
+export async function listAll(archive: Archive, asked: string | null, exact: boolean): Promise<ListedHome[]> {
   const list = exact ? listHome : listHomeByEnds
   const homes: ListedHome[] = []
   const listServer = async (server: string): Promise<ListedHome[]> => {
     const found: ListedHome[] = []
     for (const systemIdentifier of await systemIdentifiers(archive, server)) {
-      found.push(await list(archive, { server, systemIdentifier }))
+      const home = { server, systemIdentifier }
+      found.push(await list(archive, home).catch((thrown: unknown) => notListed(home, ofOneServer(thrown))))
     }
     return found
   }

@@ -98,6 +98,7 @@ function groupOf({ level, name, message, hint, lives }: WarningGroup): Html {
 /** A warning of many servers, in words that are true of each. */
 const GROUPS: Record<string, string> = {
   nothing_stored: 'known, and nothing is stored',
+  cannot_be_told: 'how it stands cannot be told',
   no_base: 'no base backup that can be restored',
   base_age: 'the last base backup is old',
   base_unusable: 'a newer base backup cannot be restored',

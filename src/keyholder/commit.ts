@@ -23,6 +23,11 @@ export interface Broken {
   suspicions: string[]
 }
 
+/** No text in Node is longer. A grant's usual limit is 64 MiB. */
+const LARGEST_BYTES = 0x1fff_ffe8
+/** Most are smaller: that is of some ten thousand parts. */
+const LARGE_BYTES = 4 * 1024 * 1024
+
 /**
  * The earliest manifest right under `prefix`; null when nothing is stored there (any more).
  *
@@ -45,24 +50,49 @@ export async function readCommit<Manifest>(
 
   const suspicions = candidates.flatMap(({ object }) => (object.storedOver ? [`${object.key} was stored over`] : []))
   for (const [index, { object, mark }] of candidates.entries()) {
-    const content = await archive.read(object)
-    const sha256 = createHash('sha256').update(content).digest()
-    if (sha12(sha256) !== mark) {
+    if (object.bytes > LARGEST_BYTES) {
+      suspicions.push(`${object.key} has ${object.bytes} bytes, more than any manifest`)
+      continue
+    }
+    const found = await inTurn(object.bytes > LARGE_BYTES, () => readOne(archive, object, mark, read))
+    if (found === null) {
       suspicions.push(`${object.key} holds other bytes than its name says`)
       continue
     }
     for (const later of candidates.slice(index + 1)) suspicions.push(`${later.object.key} is a second manifest`)
-    try {
-      const manifest = read(object.key, content)
-      const manifestSha256 = sha256.toString('hex')
-      const { key: manifestKey, storedAt } = object
-      return { state: 'committed', manifest, manifestKey, manifestSha256, storedAt, suspicions }
-    } catch (thrown) {
-      if (!(thrown instanceof PostboxError)) throw thrown
-      return { state: 'damaged', problem: thrown.message, suspicions }
-    }
+    return { ...found, suspicions }
   }
   return { state: 'damaged', problem: 'no manifest of it can be trusted', suspicions }
+}
+
+/** Null for one that holds other bytes than its name says. */
+async function readOne<Manifest>(
+  archive: Archive,
+  object: StoredObject,
+  mark: string,
+  read: (key: string, content: Buffer) => Manifest,
+): Promise<Omit<Commit<Manifest>, 'suspicions'> | Omit<Broken, 'suspicions'> | null> {
+  const { key: manifestKey, storedAt } = object
+  const content = await archive.read(object)
+  const sha256 = createHash('sha256').update(content).digest()
+  if (sha12(sha256) !== mark) return null
+  try {
+    const manifest = read(manifestKey, content)
+    return { state: 'committed', manifest, manifestKey, manifestSha256: sha256.toString('hex'), storedAt }
+  } catch (thrown) {
+    if (!(thrown instanceof PostboxError)) throw thrown
+    return { state: 'damaged', problem: thrown.message }
+  }
+}
+
+let turn: Promise<unknown> = Promise.resolve()
+
+/** What is large is read one at a time: whoever holds a grant can post many, and each takes many times its size. */
+function inTurn<T>(isLarge: boolean, work: () => Promise<T>): Promise<T> {
+  if (!isLarge) return work()
+  const mine = turn.then(work)
+  turn = mine.catch(() => undefined)
+  return mine
 }
 
 async function incomplete(archive: Archive, prefix: string): Promise<Broken | null> {

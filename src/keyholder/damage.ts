@@ -1,4 +1,4 @@
-import { PostboxError, type ErrorCode } from '../errors.js'
+import { asPostboxError, PostboxError, type ErrorCode } from '../errors.js'
 
 const DAMAGE: readonly ErrorCode[] = ['object_damaged', 'object_missing', 'wal_invalid']
 
@@ -6,6 +6,18 @@ const DAMAGE: readonly ErrorCode[] = ['object_damaged', 'object_missing', 'wal_i
 export function damageAsNull(thrown: unknown): null {
   if (thrown instanceof PostboxError && DAMAGE.includes(thrown.code)) return null
   throw thrown
+}
+
+const ENDS_ALL: readonly ErrorCode[] = ['archive_refused', 'credentials_missing', 'interrupted']
+
+/**
+ * What went wrong with one server of many, for a line of the report: what is stored of one must not hide the others. Throws
+ * again what would be the same for all of them.
+ */
+export function ofOneServer(thrown: unknown): PostboxError {
+  const error = asPostboxError(thrown)
+  if (error.retryable || ENDS_ALL.includes(error.code)) throw thrown
+  return error
 }
 
 /** An object of WAL whose bytes are not those that its key was named by. */

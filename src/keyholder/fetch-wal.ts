@@ -2,8 +2,7 @@ import { rename, rm, writeFile } from 'node:fs/promises'
 import type { Home } from '../box/key-names.js'
 import { PostboxError } from '../errors.js'
 import { formatLsn, type Lsn } from '../wal/lsn.js'
-import { checkSegment, readSegmentHeader } from '../wal/page.js'
-import { parseSegmentName } from '../wal/segment.js'
+import { checkSegment, namedSegment, readSegmentHeader } from '../wal/page.js'
 import type { Archive } from './archive.js'
 import { readTails } from './stored-tails.js'
 import { findHistories, findSegment, hasAnything, readHistory, readSegment, type StoredSegment } from './stored-wal.js'
@@ -102,7 +101,7 @@ async function readWhole({ archive, home, name, warn, choice }: WalFileWanted): 
 export async function readVerified(archive: Archive, home: Home, segment: StoredSegment): Promise<Buffer> {
   const raw = await readSegment(archive, segment)
   const { segmentBytes } = readSegmentHeader(raw)
-  checkSegment(raw, parseSegmentName(segment.name, segmentBytes), segmentBytes, home.systemIdentifier)
+  checkSegment(raw, namedSegment(segment.name, segmentBytes), segmentBytes, home.systemIdentifier)
   return raw
 }
 

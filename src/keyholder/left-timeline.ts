@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { sha12 } from '../box/key-names.js'
 import type { Lsn } from '../wal/lsn.js'
+import { checkSegment } from '../wal/page.js'
 import { segmentName, segmentStart, type Segment } from '../wal/segment.js'
 import { damageAsNull } from './damage.js'
 import type { PartialSegment } from './stored-tails.js'
@@ -59,6 +60,7 @@ async function endIn(
   const left = history?.switches.find((one) => one.timeline === segment.timeline)?.switchLsn
   const began = history?.switches.at(-1)?.switchLsn
   if (left === undefined || began === undefined || left <= known) return null
+  if (left > segment.start + BigInt(wal.segmentBytes)) return null
   if (segmentStart(began, wal.segmentBytes) !== segment.start) return null
   const front = { before, historyMark: history!.mark }
   const found = await contentOf(wal, { timeline, start: segment.start }, front, left)
@@ -75,7 +77,11 @@ async function contentOf(
   const from = segmentName(segment, wal.segmentBytes)
   const contents = await wal.contentsOf(segment)
   const whole = contents.find(({ previous }) => follows(previous, front.before, front.historyMark) !== false)
-  if (whole) return { from, mark: whole.mark, isWhole: true, bytes: await readSegment(wal.archive, whole) }
+  if (whole) {
+    const bytes = await readSegment(wal.archive, whole, wal.segmentBytes)
+    checkSegment(bytes, segment, wal.segmentBytes, wal.home.systemIdentifier)
+    return { from, mark: whole.mark, isWhole: true, bytes }
+  }
   const { partial } = await wal.tails(segment, front)
   return partial && partial.end >= to ? { from, mark: partial.mark, isWhole: false, bytes: partial.padded } : null
 }

@@ -7,9 +7,9 @@ import { listDumps, type ListedDump } from './dumps/list-dumps.js'
 import { isOfUnknownOrigin, listTimelines, noHistory, type ListedTimeline, type Parting } from './list-timelines.js'
 import { prunedManifests } from './prune/pruned-manifests.js'
 import { storedLate } from './stored-late.js'
-import { backups, type BrokenBackup, type StoredBackup } from './stored-backups.js'
+import { backups, firstSegmentBytes, type BrokenBackup, type StoredBackup } from './stored-backups.js'
 import { formatTime, microsOf } from './target.js'
-import { missingSegments } from './wal-chain.js'
+import { formatMissing, missingSegments } from './wal-chain.js'
 import { WalMap } from './wal-map.js'
 import { findRoute, type Route } from './wal-route.js'
 
@@ -74,6 +74,8 @@ export interface ListedHome {
   /** where two servers wrote the same WAL with other bytes */
   partings: Parting[]
   problems: string[]
+  /** why it could not be listed, and all else of it is empty; else null */
+  error: string | null
 }
 
 /** Everything about one life of a server that the bucket tells. */
@@ -102,13 +104,31 @@ export async function listSummarised(
     if (backup.state === 'committed') listed.push(await listCommitted(wal, backup, within))
     else listed.push(listBroken(backup))
   }
-  problems.push(...wal.tailProblems)
+  problems.push(...wal.problems)
   const { server, systemIdentifier: system_identifier } = home
   const dumps = await listDumps(archive, home, pruned)
   const exact = listed.every(({ window }) => window?.exact !== false)
   const seen = { wal_seen: 'listed', wal_verified_at: null, exact } as const
   const wal_names = { ...seen, wal_gaps, ...(await listTimelines(wal)) }
-  return { server, system_identifier, backups: listed, dumps, ...wal_names, problems }
+  return { server, system_identifier, backups: listed, dumps, ...wal_names, problems, error: null }
+}
+
+/** What stands in a list for a life whose list fails. */
+export function notListed({ server, systemIdentifier }: Home, { code, message }: PostboxError): ListedHome {
+  return {
+    server,
+    system_identifier: systemIdentifier,
+    backups: [],
+    dumps: [],
+    wal_seen: 'ends',
+    wal_verified_at: null,
+    exact: false,
+    wal_gaps: [],
+    timelines: [],
+    partings: [],
+    problems: [],
+    error: `${code}: ${message}`,
+  }
 }
 
 /** Base backups, newest first, with what is wrong in the chain of their manifests. */
@@ -120,7 +140,7 @@ export async function summariseAll(archive: Archive, home: Home) {
   }
   addBrokenChain(found, pruned)
   const committed = found.filter((one) => one.state === 'committed')
-  return { found, committed, pruned, segmentBytes: committed[0]?.segmentBytes ?? 16 * 1024 * 1024 }
+  return { found, committed, pruned, segmentBytes: firstSegmentBytes(committed) ?? 16 * 1024 * 1024 }
 }
 
 /** What is kept of a backup, so that memory does not grow with its parts. */
@@ -128,6 +148,7 @@ export interface Summary {
   state: 'committed'
   place: BackupPlace
   segmentBytes: number
+  storedAt: Date
   sha256: string
   previous: string | null
   row: Omit<ListedBackup, 'state' | 'window'>
@@ -141,6 +162,7 @@ function summarise(backup: StoredBackup): Summary {
     state: 'committed',
     place: placeOf(backup),
     segmentBytes: manifest.wal_segment_bytes,
+    storedAt: backup.storedAt,
     sha256: backup.manifestSha256,
     previous: manifest.previous_manifest_sha256,
     row: {
@@ -178,8 +200,8 @@ async function listCommitted(wal: WalMap, backup: Summary, within: number): Prom
   const problems = [...row.problems]
   const route = await bestRoute(wal, place, problems)
   if (!route || route.end < place.stopLsn) {
-    const names = route ? missingSegments(route.way, route.runs, place.startLsn, place.stopLsn, wal.segmentBytes) : []
-    problems.push(`WAL that it needs is not stored: ${names.join(', ')}`)
+    const missing = route && missingSegments(route.way, route.runs, place.startLsn, place.stopLsn, wal.segmentBytes)
+    problems.push(`WAL that it needs is not stored: ${missing ? formatMissing(missing) : ''}`)
     return { ...row, state: 'wal missing', window: null, problems }
   }
   const from = microsOf(new Date(row.stopped_at!))

@@ -36,7 +36,8 @@ export async function checkReachable(
       return checkTime(wal, route, manifest, target, inclusive, nextRun)
     case 'lsn':
       if (target.lsn >= route.end || !(await wal.hasRecordAt(route, target.lsn))) {
-        throw unreachable(target, `is beyond the stored WAL, which ends at ${formatLsn(route.end)}${nextRun}`)
+        const end = formatLsn(route.end)
+        throw unreachable(target, `is beyond the stored WAL, which ends at ${end}${nextRun}${damaged(wal)}`)
       }
       return { target, lastCommitMicros: null }
     case 'xid':
@@ -83,12 +84,13 @@ async function checkTime(
   inclusive: boolean,
   nextRun: string,
 ): Promise<End> {
-  const last = await wal.lastCommit(route, parseLsn(manifest.stop_lsn))
+  const last = await wal.lastCommitSince(route, parseLsn(manifest.stop_lsn), target.micros)
   if (last === null) {
-    throw unreachable(target, `is after backup ${manifest.backup_id}, and nothing is stored that was committed later`)
+    const none = `is after backup ${manifest.backup_id}, and nothing is stored that was committed later`
+    throw unreachable(target, none + damaged(wal))
   }
   if (target.micros > last) {
-    throw unreachable(target, `is after the last stored commit, of ${formatTime(last)}${nextRun}`)
+    throw unreachable(target, `is after the last stored commit, of ${formatTime(last)}${nextRun}${damaged(wal)}`)
   }
   // Everything up to the last commit is everything; but no later commit would tell Postgres so.
   const everything = inclusive && target.micros === last
@@ -105,6 +107,8 @@ async function lastCommitForShow(wal: WalMap, route: Route, stopLsn: Lsn, notes:
     return null
   }
 }
+
+const damaged = ({ problems }: WalMap): string => problems.map((one) => `; ${one}`).join('')
 
 /** Where the WAL goes on behind a gap on the route's last timeline, or null when it does not. */
 function gapBehind(route: Route): Lsn | null {

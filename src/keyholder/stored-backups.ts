@@ -61,6 +61,18 @@ export async function readBackup(
   return found && { ...found, backupId }
 }
 
+/**
+ * Size of a life's segments: what that manifest says which was stored first. Whoever holds a grant can store later, but not
+ * earlier. Null where none says it.
+ */
+export function firstSegmentBytes(
+  of: readonly { segmentBytes: number | null; storedAt: Date | null }[],
+): number | null {
+  const said = of.filter(({ segmentBytes }) => segmentBytes !== null)
+  const at = ({ storedAt }: { storedAt: Date | null }) => storedAt?.getTime() ?? Infinity
+  return said.sort((a, b) => at(a) - at(b))[0]?.segmentBytes ?? null
+}
+
 /** A manifest speaks for its own folder only: its parts must lie there. Throws `manifest_invalid`. */
 function checkManifest(key: string, manifest: Manifest, home: Home, backupId: string): Manifest {
   const wrong = (what: string) =>

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { parseTailKey, sha12, tailPrefix, type Home, type Previous, type TailRange } from '../box/key-names.js'
 import { PostboxError } from '../errors.js'
 import { formatLsn, type Lsn } from '../wal/lsn.js'
-import { checkSegment, LONG_HEADER_BYTES, readSegmentHeader } from '../wal/page.js'
+import { checkSegment, LONG_HEADER_BYTES, readSegmentHeader, SEGMENT_SIZES } from '../wal/page.js'
 import { parseSegmentName, type Segment } from '../wal/segment.js'
 import type { Archive, StoredObject } from './archive.js'
 import { inOrder } from './in-order.js'
@@ -47,9 +47,6 @@ interface StoredTail extends TailRange {
   mark: string
 }
 
-/** Sizes that initdb knows: powers of two from 1 MiB to 1 GiB. */
-export const SEGMENT_SIZES: readonly number[] = Array.from({ length: 11 }, (_, power) => 2 ** (20 + power))
-
 /** Tails are small, so it is their number that takes time. */
 const READ_AT_ONCE = 16
 
@@ -69,7 +66,7 @@ export async function readTails(archive: Archive, home: Home, name: string, want
     warn(`there are tails of ${name}, but not the one that holds its beginning`)
   }
   for (const start of starts) {
-    const branches = (await grow(archive, tails, start, warn)).inOrder()
+    const branches = (await grow(archive, tails, start, Math.max(...sizes), warn)).inOrder()
     for (const branch of branches) {
       if (wanted.mark && !branch.has(wanted.mark)) continue
       const partial = asSegment(branch, name, home, sizes, warn)
@@ -132,9 +129,10 @@ async function grow(
   archive: Archive,
   tails: readonly StoredTail[],
   start: Lsn,
+  bytes: number,
   warn: (text: string) => void,
 ): Promise<TailBranches> {
-  const limit = start + BigInt(SEGMENT_SIZES.at(-1)!)
+  const limit = start + BigInt(bytes)
   const usable = tails.filter(({ from, to }) => from >= start && to <= limit)
   const branches = new TailBranches()
   let reached = 0
@@ -157,7 +155,7 @@ async function readTail(
 ): Promise<TailPiece | null> {
   const { key, storedAt } = object
   try {
-    const raw = await decompress(await archive.read(object), key)
+    const raw = await decompress(await archive.read(object), key, Number(to - from))
     if (BigInt(raw.length) === to - from) {
       return { key, from: Number(from - start), to: Number(to - start), mark, storedAt, raw }
     }

@@ -10,10 +10,11 @@ import {
   type Home,
   type Previous,
 } from '../box/key-names.js'
+import { readSegmentHeader, SEGMENT_SIZES } from '../wal/page.js'
 import { formatTimeline } from '../wal/segment.js'
 import type { Archive, StoredObject } from './archive.js'
-import { damagedWal } from './damage.js'
-import { decompress } from './zstd.js'
+import { damageAsNull, damagedWal } from './damage.js'
+import { decompress, decompressBeginning, framesOf } from './zstd.js'
 
 /** A segment in the archive, by its name and the object to take it from. */
 export interface StoredSegment {
@@ -86,11 +87,26 @@ function contentsOf(segments: StoredSegment[]): SegmentContents {
   return sorted.filter(({ mark }, index) => sorted.findIndex((one) => one.mark === mark) === index)
 }
 
-/** Raw bytes of a segment. Throws `object_damaged` when they are not what the key says. */
-export async function readSegment(archive: Archive, segment: StoredSegment): Promise<Buffer> {
-  const raw = await decompress(await archive.read(segment.object), segment.object.key)
-  checkMark(segment.object.key, raw, segment.mark)
+/**
+ * Raw bytes of a segment. Throws `object_damaged` when they are not what the key says, or more than `segmentBytes`: by
+ * default, than its header says.
+ */
+export async function readSegment(archive: Archive, segment: StoredSegment, segmentBytes?: number): Promise<Buffer> {
+  const { object, mark } = segment
+  const stored = await archive.read(object)
+  const raw = await decompress(stored, object.key, segmentBytes ?? sizeByHeader(stored, object.key))
+  checkMark(object.key, raw, mark)
   return raw
+}
+
+/** What is no WAL at all may be as large as the smallest segment. */
+function sizeByHeader(stored: Buffer, key: string): number {
+  try {
+    return readSegmentHeader(decompressBeginning(framesOf(stored, key), key)).segmentBytes
+  } catch (thrown) {
+    damageAsNull(thrown)
+    return SEGMENT_SIZES[0]!
+  }
 }
 
 /** Timelines that have WAL in the archive, be it the tails of a first segment, ascending. */
@@ -121,8 +137,12 @@ export async function findHistories(archive: Archive, home: Home, timeline: numb
   return found.sort((a, b) => a.object.storedAt.getTime() - b.object.storedAt.getTime())
 }
 
+/** A timeline has a line of some fifty bytes in it. */
+const HISTORY_BYTES_AT_MOST = 1024 * 1024
+
 /** Bytes of a history. Throws `object_damaged` when they are not what the key says. */
 export async function readHistory(archive: Archive, { object, mark }: StoredHistory): Promise<Buffer> {
+  if (object.bytes > HISTORY_BYTES_AT_MOST) throw damagedWal(object.key)
   const raw = await archive.read(object)
   checkMark(object.key, raw, mark)
   return raw

@@ -1,4 +1,4 @@
-import type { Home } from '../box/key-names.js'
+import { parseHistoryKey, type Home } from '../box/key-names.js'
 import type { Lsn } from '../wal/lsn.js'
 import { segmentStart } from '../wal/segment.js'
 import { parseTimelineHistory, type TimelineSwitch } from '../wal/timeline-history.js'
@@ -44,7 +44,11 @@ export class TimelineHistories {
       const history = await this.#asIn(timeline, switches.slice(0, index + 1)).catch(damageAsNull)
       const start = segmentStart(switchLsn, segmentBytes)
       const parent = switches.find((one) => segmentStart(one.switchLsn, segmentBytes) >= start)!.timeline
-      if (history) starts.set(timeline, { historyMark: history.mark, start, parent })
+      if (!history) continue
+      const { mark: historyMark } = history
+      const stored = (await this.of(timeline).catch(damageAsNull))?.keys ?? []
+      const otherMarks = stored.flatMap((key) => parseHistoryKey(key)?.sha12 ?? []).filter((one) => one !== historyMark)
+      starts.set(timeline, { historyMark, otherMarks, start, parent })
     }
     return starts
   }

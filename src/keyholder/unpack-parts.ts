@@ -3,7 +3,7 @@ import type { Archive } from './archive.js'
 import { fetchParts, type LocatedPart } from './fetch-parts.js'
 import { giveBack } from '../transform/give-back.js'
 import { inOrder } from './in-order.js'
-import { decompressFrame, framesOf } from './zstd.js'
+import { decompressFrame, framesOf, LARGEST_FRAME_BYTES } from './zstd.js'
 import type { Frame } from './zstd-frames.js'
 
 /** A piece of what a part holds; null once all of it was given, and its size is what the manifest says. */
@@ -33,7 +33,7 @@ export async function* unpackParts<Part extends LocatedPart>(
   let given = 0
   for await (const unpacked of inOrder(framesOfParts(fetchParts(archive, parts, fetches)), room, decompressOne)) {
     given += unpacked.raw?.length ?? 0
-    if (unpacked.raw === null) {
+    if (unpacked.raw === null || given > unpacked.part.entry.raw_bytes) {
       checkRawBytes(unpacked.part, given)
       given = 0
       giveBack(unpacked.stored)
@@ -53,13 +53,15 @@ async function* framesOfParts<Part extends LocatedPart>(
   parts: AsyncIterable<{ part: Part; stored: Buffer }>,
 ): AsyncGenerator<PartFrame<Part>> {
   for await (const { part, stored } of parts) {
-    for (const frame of framesOf(stored, part.entry.key)) yield { part, stored, frame }
+    for (const frame of framesOf(stored, part.entry.key, part.entry.raw_bytes)) yield { part, stored, frame }
     yield { part, stored, frame: null }
   }
 }
 
 async function decompressOne<Part extends LocatedPart>({ part, stored, frame }: PartFrame<Part>) {
-  return { part, stored, raw: frame && (await decompressFrame(frame, part.entry.key)) }
+  const { key, raw_bytes } = part.entry
+  const raw = frame && (await decompressFrame(frame, key, Math.min(raw_bytes, LARGEST_FRAME_BYTES)))
+  return { part, stored, raw }
 }
 
 function checkRawBytes({ entry }: LocatedPart, rawBytes: number): void {

@@ -5,11 +5,10 @@ import { sha12 } from '../box/key-names.js'
 import { asPostboxError, PostboxError } from '../errors.js'
 import { plain } from '../plain-error.js'
 import { giveBack } from '../transform/give-back.js'
-import { checkSegmentHeader, readSegmentHeader } from '../wal/page.js'
-import { parseSegmentName } from '../wal/segment.js'
+import { checkSegmentHeader, namedSegment, readSegmentHeader } from '../wal/page.js'
 import { damagedWal } from './damage.js'
 import type { Unpacked, UnpackTask } from './unpack-threads.js'
-import { decompressFrameNow, framesOf } from './zstd.js'
+import { decompressBeginning, decompressFrameNow, framesOf } from './zstd.js'
 
 /** A thread that unpacks segments, one at a time. Started by unpack-threads.ts. */
 const port = parentPort!
@@ -32,11 +31,11 @@ function unpack({ memory, bytes, key, mark, name, systemIdentifier, to }: Unpack
   const file = openSync(to, 'r+')
   try {
     const hash = createHash('sha256')
-    let segmentBytes = 0
     let written = 0
-    for (const frame of framesOf(Buffer.from(memory, 0, bytes), key)) {
-      const raw = decompressFrameNow(frame, key)
-      if (written === 0) segmentBytes = checkedSegmentBytes(raw, name, systemIdentifier)
+    const frames = framesOf(Buffer.from(memory, 0, bytes), key)
+    const segmentBytes = checkedSegmentBytes(decompressBeginning(frames, key), name, systemIdentifier)
+    for (const frame of frames) {
+      const raw = decompressFrameNow(frame, key, segmentBytes)
       if (written + raw.length > segmentBytes) throw wrongSize(name, segmentBytes)
       hash.update(raw)
       writeWhole(file, raw)
@@ -52,7 +51,7 @@ function unpack({ memory, bytes, key, mark, name, systemIdentifier, to }: Unpack
 
 function checkedSegmentBytes(beginning: Buffer, name: string, systemIdentifier: string): number {
   const { segmentBytes } = readSegmentHeader(beginning)
-  checkSegmentHeader(beginning, parseSegmentName(name, segmentBytes), segmentBytes, systemIdentifier)
+  checkSegmentHeader(beginning, namedSegment(name, segmentBytes), segmentBytes, systemIdentifier)
   return segmentBytes
 }
 

@@ -133,18 +133,46 @@ export function* segmentsOfWayBackwards(
   }
 }
 
-/** Names of the segments between two positions of a way that are not stored. */
+/** Segments that are not stored. */
+export interface MissingSegments {
+  /** the first few */
+  names: string[]
+  count: number
+}
+
+const NAMED_AT_MOST = 5
+
+/** Which segments between two positions of a way are not stored. They are not gone through: there may be 2^44 of them. */
 export function missingSegments(
   way: readonly Leg[],
   runs: ReadonlyMap<number, readonly WalRun[]>,
   from: Lsn,
   to: Lsn,
   segmentBytes: number,
-): string[] {
-  const missing: string[] = []
-  for (const segment of segmentsOfWay(way, from, to, segmentBytes)) {
-    const stored = runs.get(segment.timeline)?.some((run) => run.from <= segment.start && segment.start < run.to)
-    if (!stored) missing.push(segmentName(segment, segmentBytes))
+): MissingSegments {
+  const size = BigInt(segmentBytes)
+  const missing: MissingSegments = { names: [], count: 0 }
+  const add = (timeline: number, begin: Lsn, end: Lsn) => {
+    if (end <= begin) return
+    missing.count += Number((end - begin + size - 1n) / size)
+    for (let start = begin; start < end && missing.names.length < NAMED_AT_MOST; start += size) {
+      missing.names.push(segmentName({ timeline, start }, segmentBytes))
+    }
+  }
+  for (const leg of way) {
+    const end = leg.to !== null && leg.to < to ? leg.to : to
+    const first = segmentStart(from, segmentBytes)
+    let at = leg.from > first ? leg.from : first
+    for (const run of runs.get(leg.timeline) ?? []) {
+      add(leg.timeline, at, run.from < end ? run.from : end)
+      if (run.to > at) at = run.to
+    }
+    add(leg.timeline, at, end)
   }
   return missing
+}
+
+/** As it stands in messages: their names, and how many more there are. */
+export function formatMissing({ names, count }: MissingSegments): string {
+  return names.join(', ') + (count > names.length ? ` and ${count - names.length} more` : '')
 }

@@ -46,6 +46,11 @@ export class WalChoice {
     return JSON.stringify({ postbox_wal_choice: 1, ...this.content }, null, 1) + '\n'
   }
 
+  /** The same, or one without a choice, for a recovery that ends with an earlier segment. */
+  static endingWith(end: string, choice: WalChoice | null): WalChoice {
+    return new WalChoice({ histories: {}, segments: {}, tails: {}, beginnings: {}, ...choice?.content, end })
+  }
+
   /** The one content of a segment to take; null when there is none, or its tails are to be taken. */
   segment(name: string, contents: SegmentContents): StoredSegment | null {
     const { segments, tails } = this.content

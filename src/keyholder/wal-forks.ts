@@ -39,7 +39,8 @@ export class ForkFinder {
 export function follows(previous: Previous, before: string | null, historyMark: string | null = null): boolean | null {
   if (previous === null) return null
   if (historyMark !== null) {
-    if (previous === previousOfFirst(null, historyMark)) return true
+    // It names no segment, so that it is no better than one that names a segment which is not known.
+    if (previous === previousOfFirst(null, historyMark)) return before === null ? null : true
     return before === null ? null : previous === previousOfFirst(before, historyMark)
   }
   return before === null ? null : previous === before

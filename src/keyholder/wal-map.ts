@@ -3,14 +3,24 @@ import { PostboxError } from '../errors.js'
 import type { Lsn } from '../wal/lsn.js'
 import { parseSegmentName, segmentName, type Segment } from '../wal/segment.js'
 import { transactionEnds } from '../wal/commit-times.js'
+import { checkSegment } from '../wal/page.js'
 import { lastWholeRecord } from '../wal/records.js'
 import type { Archive } from './archive.js'
+import { damageAsNull } from './damage.js'
 import type { Follow } from './follow.js'
 import type { Front } from './left-timeline.js'
 import { readTails, type Tails } from './stored-tails.js'
-import { findSegment, readSegment, walSegments, walTimelines, type SegmentContents } from './stored-wal.js'
+import {
+  findSegment,
+  readSegment,
+  walSegments,
+  walTimelines,
+  type SegmentContents,
+  type StoredSegment,
+} from './stored-wal.js'
+import { microsOf } from './target.js'
 import { TimelineHistories } from './timeline-histories.js'
-import { addSegment, copyOf, RunBuilder, segmentsOfWayBackwards, type WalRun } from './wal-chain.js'
+import { addSegment, copyOf, RunBuilder, segmentsOfWayBackwards, timelineAt, type WalRun } from './wal-chain.js'
 import { follows, ForkFinder, type ForkedSegment } from './wal-forks.js'
 import type { Route } from './wal-route.js'
 
@@ -21,16 +31,23 @@ export interface TimelineWal {
   forked: ReadonlyMap<Lsn, ForkedSegment>
 }
 
+/** How far the clocks of a server and of its archive may lie apart. */
+const CLOCKS_MICROS = 3_600_000_000n
+
+/** Whoever holds a grant can post what causes any number. */
+const PROBLEMS_AT_MOST = 200
+
 /** What WAL of one server's life is stored. Asks the archive when first needed, and once. */
 export class WalMap {
-  /** what is wrong with tails that were read, a sentence each */
-  readonly tailProblems: string[] = []
+  /** what is wrong with WAL that was read, a sentence each */
+  readonly problems: string[] = []
   readonly histories: TimelineHistories
   #timelines: Promise<number[]> | undefined
   readonly #wal = new Map<number, { from: Lsn; wal: Promise<TimelineWal> }>()
   readonly #contents = new Map<string, Promise<SegmentContents>>()
   readonly #tails = new Map<string, Promise<Tails>>()
   readonly #newest = new Map<string, Promise<bigint | null>>()
+  readonly #damaged: { segment: Segment; mark: string | null }[] = []
 
   /** @param follow whose WAL to follow, where a person says so */
   constructor(
@@ -98,9 +115,10 @@ export class WalMap {
     const question = JSON.stringify([name, front, mark])
     let tails = this.#tails.get(question)
     if (!tails) {
-      const warn = (text: string) => void (this.tailProblems.includes(text) || this.tailProblems.push(text))
       tails = readTails(this.archive, this.home, name, {
-        warn,
+        warn: (text) => {
+          this.#warn(text)
+        },
         sizes: [this.segmentBytes],
         mark,
         ...(front && { follows: (previous) => follows(previous, front.before, front.historyMark) }),
@@ -116,16 +134,26 @@ export class WalMap {
     return newest === 'further' ? null : newest
   }
 
+  /**
+   * The same, to see whether anything was committed at `since` or later: it looks further back, through what was stored since
+   * then, as whoever holds a grant can post a last segment whose commits seem to be old.
+   */
+  async lastCommitSince(route: Route, from: Lsn, since: bigint): Promise<bigint | null> {
+    let newest: bigint | null = null
+    for (const segment of segmentsOfWayBackwards(route.way, from, route.end, this.segmentBytes)) {
+      const micros = await this.#newestEnd(segment, route)
+      if (micros !== null && (newest === null || micros > newest)) newest = micros
+      if (newest !== null && (newest >= since || (await this.#storedBefore(segment, route, since)))) break
+    }
+    return newest
+  }
+
   /** The same of so many segments at the most; `further` when there is none in these, and there are more. */
   async lastCommitNear(route: Route, from: Lsn, segments: number): Promise<bigint | null | 'further'> {
     let left = segments
     for (const segment of segmentsOfWayBackwards(route.way, from, route.end, this.segmentBytes)) {
       if (left-- <= 0) return 'further'
-      const mark = route.markAt(segment.start)
-      const which = `${segmentName(segment, this.segmentBytes)}-${mark ?? ''}`
-      let newest = this.#newest.get(which)
-      if (!newest) this.#newest.set(which, (newest = this.#read(segment, route).then(newestEnd)))
-      const micros = await newest
+      const micros = await this.#newestEnd(segment, route)
       if (micros !== null) return micros
     }
     return null
@@ -134,10 +162,38 @@ export class WalMap {
   /** Whether a record begins at or behind `lsn` and is stored whole, so that recovery can see that it has got there. */
   async hasRecordAt(route: Route, lsn: Lsn): Promise<boolean> {
     for (const segment of segmentsOfWayBackwards(route.way, lsn, route.end, this.segmentBytes)) {
-      const last = lastWholeRecord(await this.#read(segment, route))
+      const stored = await this.#readable(segment, route)
+      const last = stored && lastWholeRecord(stored)
       if (last !== null) return segment.start + BigInt(last) >= lsn
     }
     return false
+  }
+
+  /** The first segment of a route that was found damaged; null where none was. */
+  damagedOn(route: Route): Segment | null {
+    const onRoute = this.#damaged.filter(({ segment: { timeline, start }, mark }) => {
+      return timelineAt(route.way, start) === timeline && route.markAt(start) === mark && start < route.end
+    })
+    return onRoute.reduce<Segment | null>((one, { segment }) => {
+      return one !== null && one.start <= segment.start ? one : segment
+    }, null)
+  }
+
+  async #newestEnd(segment: Segment, route: Route): Promise<bigint | null> {
+    const which = `${segmentName(segment, this.segmentBytes)}-${route.markAt(segment.start) ?? ''}`
+    let newest = this.#newest.get(which)
+    if (!newest) {
+      newest = this.#readable(segment, route).then((stored) => stored && newestEnd(stored))
+      this.#newest.set(which, newest)
+    }
+    return newest
+  }
+
+  /** Whether a route's segment was stored before a time, so that nothing in it was committed later. */
+  async #storedBefore(segment: Segment, route: Route, since: bigint): Promise<boolean> {
+    if (route.joined.has(segment.start)) return false
+    const stored = await this.#find(segment, route)
+    return microsOf(stored.object.storedAt) + CLOCKS_MICROS < since
   }
 
   async #list(timeline: number, from: Lsn): Promise<TimelineWal> {
@@ -153,16 +209,42 @@ export class WalMap {
     return { runs: runs.runs, forked: forks.forked }
   }
 
-  /** What a route has of a segment: all of it, or what its tails hold. */
-  async #read(segment: Segment, route: Route): Promise<Buffer> {
+  /**
+   * What a route has of a segment: all of it, or what its tails hold. Null, and a problem more, where it is damaged: the way
+   * in front of it is as good as it was.
+   */
+  async #readable(segment: Segment, route: Route): Promise<Buffer | null> {
     const joined = route.joined.get(segment.start)
     if (joined) return joined.stored
+    const stored = await this.#find(segment, route)
+    try {
+      const raw = await readSegment(this.archive, stored, this.segmentBytes)
+      checkSegment(raw, segment, this.segmentBytes, this.home.systemIdentifier)
+      return raw
+    } catch (thrown) {
+      damageAsNull(thrown)
+      this.#damaged.push({ segment, mark: route.markAt(segment.start) })
+      const { key } = stored.object
+      const { message } = thrown as PostboxError
+      this.#warn(`recovery cannot go through ${message.includes(key) ? message : `${key}: ${message}`}`)
+      return null
+    }
+  }
+
+  /** A whole segment, by what the route takes of it. */
+  async #find(segment: Segment, route: Route): Promise<StoredSegment> {
     const name = segmentName(segment, this.segmentBytes)
     const contents = await findSegment(this.archive, this.home, name)
     const mark = route.markAt(segment.start)
     const stored = mark === null ? contents[0] : contents.find((one) => one.mark === mark)
-    if (stored) return readSegment(this.archive, stored)
+    if (stored) return stored
     throw new PostboxError('wal_missing', `segment ${name} has just gone from the archive`, 'Run the same again.')
+  }
+
+  #warn(text: string): void {
+    if (this.problems.length >= PROBLEMS_AT_MOST || this.problems.includes(text)) return
+    const isLast = this.problems.length === PROBLEMS_AT_MOST - 1
+    this.problems.push(isLast ? 'more is wrong with the WAL that was read than is told here' : text)
   }
 }
 

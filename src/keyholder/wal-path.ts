@@ -1,3 +1,4 @@
+import { previousOfFirst } from '../box/key-names.js'
 import { formatLsn, type Lsn } from '../wal/lsn.js'
 import type { Segment } from '../wal/segment.js'
 import type { SegmentContents, StoredSegment } from './stored-wal.js'
@@ -14,6 +15,8 @@ export interface Waypoint {
 export interface TimelineStart {
   /** mark of its history */
   historyMark: string
+  /** of the other histories that are stored of it */
+  otherMarks?: readonly string[]
   /** its first segment */
   start: Lsn
   /** the segment in front of that lies on this timeline */
@@ -115,13 +118,26 @@ async function fittingOf(
   const offWay = front < way[0]!.from
   const inFront = path.chosen.get(front)?.mark ?? joined.get(front)?.mark ?? (offWay ? null : before)
   const mark = inFront ?? (isFirst ? await markOf({ timeline: begin.parent, start: front }) : null)
-  const answers = contents.map((one) => follows(one.previous, mark, isFirst ? begin.historyMark : null))
+  // The WAL in front need not be this server's, nor be there at all, and may have been posted later.
+  if (offWay && isFirst) {
+    const own = contents.filter((one) => !isOfOther(one, begin, mark))
+    return own.length > 0 ? own : contents
+  }
+  const answers = contents.map((one) => {
+    return isFirst && isOfOther(one, begin, mark)
+      ? false
+      : follows(one.previous, mark, isFirst ? begin.historyMark : null)
+  })
   const sure = contents.filter((_, index) => answers[index] === true)
   if (sure.length > 0) return sure
-  // The WAL in front need not be this server's, nor be there at all.
   if (offWay) return contents
   const parted = (forked.get(timelineAt(way, front) ?? 0)?.get(front)?.contents.length ?? 0) > 1
   return parted ? [] : contents.filter((_, index) => answers[index] === null)
+}
+
+/** Whether a timeline's first segment says that it began by another history than the one that is followed. */
+function isOfOther({ previous }: StoredSegment, { otherMarks = [] }: TimelineStart, front: string | null): boolean {
+  return otherMarks.some((mark) => [null, front].some((before) => previous === previousOfFirst(before, mark)))
 }
 
 /** For each waypoint and for each timeline that is entered, the contents that lead there. */

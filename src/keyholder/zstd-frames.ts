@@ -32,6 +32,12 @@ export function* splitFrames(part: Buffer): Generator<Frame> {
   }
 }
 
+/** The beginning of a frame, up to the end of its first block, which holds 128 KiB at the most. */
+export function firstBlock({ stored }: Frame): Buffer {
+  const at = readHeader(stored, 0).headerBytes
+  return stored.subarray(0, blockEnd(stored, at).end)
+}
+
 function readHeader(part: Buffer, at: number) {
   const descriptor = part.readUInt8(at + 4)
   const singleSegment = (descriptor & 0x20) !== 0
@@ -56,9 +62,14 @@ function readSize(part: Buffer, at: number, bytes: number): number | null {
 /** Offset behind the last block of a frame whose first block begins at `at`. */
 function skipBlocks(part: Buffer, at: number): number {
   for (let next = at; ;) {
-    const header = part.readUIntLE(next, 3)
-    const type = (header >> 1) & 3
-    next += 3 + (type === BLOCK_RLE ? 1 : header >> 3)
-    if (header & 1) return next
+    const { end, isLast } = blockEnd(part, next)
+    if (isLast) return end
+    next = end
   }
+}
+
+function blockEnd(part: Buffer, at: number): { end: number; isLast: boolean } {
+  const header = part.readUIntLE(at, 3)
+  const type = (header >> 1) & 3
+  return { end: at + 3 + (type === BLOCK_RLE ? 1 : header >> 3), isLast: (header & 1) === 1 }
 }

@@ -1,5 +1,5 @@
 import { readSegmentHeader, type SegmentHeader } from './page.js'
-import { headerByte, readAcross, RECORD_HEADER_BYTES, visitRecords } from './records.js'
+import { endOfBytes, headerByte, readAcross, RECORD_HEADER_BYTES, visitRecords } from './records.js'
 
 /** A commit or abort record: what recovery compares with recovery_target_time and recovery_target_xid. */
 export interface TransactionEnd {
@@ -28,6 +28,8 @@ const committedByOperation = new Map([
 const POSTGRES_EPOCH_MICROS = 946_684_800_000_000n
 const BLOCK_ID_DATA_SHORT = 255
 const BLOCK_ID_DATA_LONG = 254
+/** A record as far as to the time in it: its header, origin, top-level xid, data header and time. */
+const HEAD_BYTES = RECORD_HEADER_BYTES + 3 + 5 + 5 + 8
 
 /** Newest commit or abort in a segment, or null when none ends in it. Reads from the back, so usually one page. */
 export function lastCommitTime(segment: Buffer): Date | null {
@@ -58,26 +60,31 @@ function endsOnPage(wal: Buffer, header: SegmentHeader, page: number): Transacti
   return ends
 }
 
+/** Null too for a record whose time no Date can tell: no server wrote it. */
 function readTransactionEnd(wal: Buffer, pageBytes: number, at: number, bytes: number): TransactionEnd | null {
-  const head = readAcross(wal, pageBytes, at, Math.min(bytes, RECORD_HEADER_BYTES + 1))
-  if (!head) return null
-  const committed = committedByOperation.get(head[INFO_OFFSET]! & XACT_OPERATION_MASK)
-  if (committed === undefined) return null
-  const record = readAcross(wal, pageBytes, at, bytes)
-  const mainDataBytes = record && mainDataLength(record)
-  if (!record || !mainDataBytes || mainDataBytes < 8) return null
-  // Main data stands last in a record; xl_xact_commit and xl_xact_abort both begin with their time.
-  const micros = record.readBigInt64LE(bytes - mainDataBytes) + POSTGRES_EPOCH_MICROS
-  return { xid: record.readUInt32LE(4), endedAt: new Date(Number(micros / 1000n)), endedAtMicros: micros, committed }
+  if (endOfBytes(pageBytes, at, bytes) > wal.length) return null
+  // All of it may be a segment long, and a forged segment may hold one on each page.
+  const head = readAcross(wal, pageBytes, at, Math.min(bytes, HEAD_BYTES))
+  const committed = head && committedByOperation.get(head[INFO_OFFSET]! & XACT_OPERATION_MASK)
+  const dataAt = head && mainDataOffset(head, bytes)
+  if (!head || committed == null || dataAt === null || dataAt + 8 > head.length) return null
+  // xl_xact_commit and xl_xact_abort both begin with their time.
+  const micros = head.readBigInt64LE(dataAt) + POSTGRES_EPOCH_MICROS
+  const endedAt = new Date(Number(micros / 1000n))
+  if (Number.isNaN(endedAt.getTime())) return null
+  return { xid: head.readUInt32LE(4), endedAt, endedAtMicros: micros, committed }
 }
 
-/** Transaction records carry no blocks, so at most an origin (3 bytes) and a top-level xid (5 bytes) stand before the data header. */
-function mainDataLength(record: Buffer): number | null {
+/**
+ * Where a record's main data begins, which goes to its end. Transaction records carry no blocks, so at most an origin
+ * (3 bytes) and a top-level xid (5 bytes) stand before the data header.
+ */
+function mainDataOffset(head: Buffer, recordBytes: number): number | null {
   let at = RECORD_HEADER_BYTES
-  while (at + 5 <= record.length) {
-    const id = record[at]!
-    if (id === BLOCK_ID_DATA_SHORT) return record[at + 1]!
-    if (id === BLOCK_ID_DATA_LONG) return record.readUInt32LE(at + 1)
+  while (at + 5 <= head.length) {
+    const id = head[at]!
+    if (id === BLOCK_ID_DATA_SHORT) return at + 2 + head[at + 1]! === recordBytes ? at + 2 : null
+    if (id === BLOCK_ID_DATA_LONG) return at + 5 + head.readUInt32LE(at + 1) === recordBytes ? at + 5 : null
     if (id === 253) at += 3
     else if (id === 252) at += 5
     else return null

@@ -1,6 +1,6 @@
 import { PostboxError } from '../errors.js'
 import { formatLsn, type Lsn } from './lsn.js'
-import { segmentName, type Segment } from './segment.js'
+import { parseSegmentName, segmentName, type Segment } from './segment.js'
 
 /**
  * What the first page of every segment says of itself (XLogLongPageHeaderData, src/include/access/xlog_internal.h).
@@ -27,21 +27,29 @@ export function hasPageMagic(wal: Buffer, offset: number): boolean {
   return wal[offset + 1] === 0xd1
 }
 
-/** Reads the long header at the beginning of a segment. Throws `wal_invalid`. */
+/** Sizes that initdb knows: powers of two from 1 MiB to 1 GiB. */
+export const SEGMENT_SIZES: readonly number[] = Array.from({ length: 11 }, (_, power) => 2 ** (20 + power))
+
+/** Sizes of a page that Postgres can be built with (its configure, --with-wal-blocksize). */
+const PAGE_SIZES: readonly number[] = Array.from({ length: 7 }, (_, power) => 2 ** (10 + power))
+
+/** Reads the long header at the beginning of a segment, whose sizes are possible ones. Throws `wal_invalid`. */
 export function readSegmentHeader(wal: Buffer): SegmentHeader {
+  const hint = 'They are damaged, or are not WAL.'
   if (wal.length < LONG_HEADER_BYTES || !hasPageMagic(wal, 0) || !(wal.readUInt16LE(2) & HAS_LONG_HEADER)) {
-    throw new PostboxError(
-      'wal_invalid',
-      'the bytes do not begin with the header of a WAL segment',
-      'They are damaged, or are not WAL.',
-    )
+    throw new PostboxError('wal_invalid', 'the bytes do not begin with the header of a WAL segment', hint)
+  }
+  const [segmentBytes, pageBytes] = [wal.readUInt32LE(32), wal.readUInt32LE(36)]
+  if (!SEGMENT_SIZES.includes(segmentBytes) || !PAGE_SIZES.includes(pageBytes)) {
+    const message = `a header of WAL says that segments have ${segmentBytes} bytes and pages ${pageBytes}`
+    throw new PostboxError('wal_invalid', message, hint)
   }
   return {
     timeline: wal.readUInt32LE(4),
     start: wal.readBigUInt64LE(8),
     systemIdentifier: wal.readBigUInt64LE(24).toString(),
-    segmentBytes: wal.readUInt32LE(32),
-    pageBytes: wal.readUInt32LE(36),
+    segmentBytes,
+    pageBytes,
   }
 }
 
@@ -66,6 +74,20 @@ export function checkSegmentHeader(
   if (header.start !== segment.start) throw wrong(`begins at ${formatLsn(header.start)} by its header`)
   if (header.timeline > segment.timeline) throw wrong(`was written on timeline ${header.timeline}`)
   if (header.systemIdentifier !== systemIdentifier) throw wrong(`belongs to system ${header.systemIdentifier}`)
+}
+
+/** The segment that a name means among segments of that size. Throws `wal_invalid` where it means none. */
+export function namedSegment(name: string, segmentBytes: number): Segment {
+  const none = (cause?: unknown) => {
+    const message = `no segment of ${segmentBytes} bytes has the name ${name}`
+    return new PostboxError('wal_invalid', message, 'The WAL is not what it claims to be.', { cause })
+  }
+  if (!SEGMENT_SIZES.includes(segmentBytes)) throw none()
+  try {
+    return parseSegmentName(name, segmentBytes)
+  } catch (cause) {
+    throw none(cause)
+  }
 }
 
 function notThat(segment: Segment, segmentBytes: number, what: string): PostboxError {

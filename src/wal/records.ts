@@ -40,7 +40,7 @@ export function lastWholeRecord(segment: Buffer): number | null {
   for (let page = Math.ceil(segment.length / header.pageBytes) - 1; page >= 0; page--) {
     let last: number | null = null
     visitRecords(segment, header, page, (at, bytes) => {
-      if (readAcross(segment, header.pageBytes, at, bytes)) last = at
+      if (endOfBytes(header.pageBytes, at, bytes) <= segment.length) last = at
       return true
     })
     if (last !== null) return last
@@ -86,12 +86,11 @@ function firstRecord(wal: Buffer, header: SegmentHeader, page: number): number |
 
 /** Bytes of a record, page headers left out; null where it runs out of the segment. */
 export function readAcross(wal: Buffer, pageBytes: number, at: number, bytes: number): Buffer | null {
-  const leftOnPage = pageBytes - (at % pageBytes)
-  if (bytes <= leftOnPage) return at + bytes <= wal.length ? wal.subarray(at, at + bytes) : null
+  if (endOfBytes(pageBytes, at, bytes) > wal.length) return null
+  if (bytes <= pageBytes - (at % pageBytes)) return wal.subarray(at, at + bytes)
   const pieces: Buffer[] = []
   for (let left = bytes; left > 0;) {
     const take = Math.min(left, pageBytes - (at % pageBytes))
-    if (at + take > wal.length) return null
     pieces.push(wal.subarray(at, at + take))
     left -= take
     at += take + SHORT_HEADER_BYTES
@@ -99,13 +98,17 @@ export function readAcross(wal: Buffer, pageBytes: number, at: number, bytes: nu
   return Buffer.concat(pieces)
 }
 
-/** Offset that lies `bytes` of record data further on. */
+/** Offset behind `bytes` of record data. Not page by page: a forged record may say that it has 4 GiB. */
+export function endOfBytes(pageBytes: number, at: number, bytes: number): number {
+  const onPage = pageBytes - (at % pageBytes)
+  if (bytes <= onPage) return at + bytes
+  const further = bytes - onPage
+  const pages = Math.ceil(further / (pageBytes - SHORT_HEADER_BYTES))
+  return at + onPage + pages * SHORT_HEADER_BYTES + further
+}
+
+/** Offset that lies `bytes` of record data further on: behind a page's header where they fill a page. */
 function advance(pageBytes: number, at: number, bytes: number): number {
-  for (let left = bytes; ;) {
-    const onPage = pageBytes - (at % pageBytes)
-    if (left < onPage) return at + left
-    left -= onPage
-    at += onPage + SHORT_HEADER_BYTES
-    if (left === 0) return at
-  }
+  const end = endOfBytes(pageBytes, at, bytes)
+  return end % pageBytes === 0 ? end + SHORT_HEADER_BYTES : end
 }

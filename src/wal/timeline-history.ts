@@ -7,17 +7,20 @@ export interface TimelineSwitch {
   switchLsn: Lsn
 }
 
-/** Ancestors of a timeline, oldest first, as its `.history` file lists them. */
+/** Ancestors of a timeline, oldest first, as its `.history` file lists them. Throws `wal_invalid`. */
 export function parseTimelineHistory(content: string): TimelineSwitch[] {
   const switches: TimelineSwitch[] = []
   for (const line of content.split('\n')) {
     const text = line.replace(/#.*/, '').trim()
     if (text === '') continue
-    const match = /^(\d+)\s+([0-9A-Fa-f]+\/[0-9A-Fa-f]+)/.exec(text)
-    if (!match) {
-      throw new PostboxError('wal_invalid', `a timeline history holds the line "${text}"`, 'The file is damaged.')
+    const match = /^(\d{1,10})\s+([0-9A-Fa-f]{1,8}\/[0-9A-Fa-f]{1,8})(\s|$)/.exec(text)
+    const timeline = Number(match?.[1])
+    // As Postgres, which takes no history in which they do not ascend.
+    if (!match || timeline > 0xffff_ffff || timeline <= (switches.at(-1)?.timeline ?? 0)) {
+      const shown = JSON.stringify(text.slice(0, 100))
+      throw new PostboxError('wal_invalid', `a timeline history holds the line ${shown}`, 'The file is damaged.')
     }
-    switches.push({ timeline: Number(match[1]), switchLsn: parseLsn(match[2]!) })
+    switches.push({ timeline, switchLsn: parseLsn(match[2]!) })
   }
   return switches
 }

@@ -1,12 +1,15 @@
 import { createHash } from 'node:crypto'
+import { zstdCompressSync } from 'node:zlib'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Grant } from '../../src/box/grant.js'
-import { manifestKey } from '../../src/box/key-names.js'
+import { manifestKey, parseSegmentKey, segmentKey } from '../../src/box/key-names.js'
 import { parseManifest, type Manifest } from '../../src/box/manifest.js'
+import { parseSegmentName } from '../../src/wal/segment.js'
 import { postAs, tryToHarm } from '../demo/intruder.js'
 import { BackedUpServer } from '../sandbox/backed-up-server.js'
 import { postboxOk } from '../sandbox/command.js'
 import { diffSnapshots, snapshotRows, type Snapshot } from '../sandbox/compare.js'
+import { makeSegment } from '../sandbox/make-wal.js'
 import { Restores } from '../sandbox/restored.js'
 import { TestIssuer } from '../sandbox/test-issuer.js'
 import { showLogOfFailures } from './show-log.js'
@@ -20,6 +23,8 @@ let grant: Grant
 let at: string
 let before: Snapshot
 let honest: Manifest
+/** keys of what was put behind the last segment */
+const forgedWal: string[] = []
 
 beforeAll(async () => {
   backedUp = await BackedUpServer.start({ initdb: ['--wal-segsize=1'] })
@@ -74,6 +79,7 @@ test('posts garbage over everything, and backups that claim to be older than the
   const second = Buffer.from(JSON.stringify({ ...honest, label: 'forged', archives: [] }))
   await postAs(grant, manifestKey(home, honest.backup_id, sha256(second)), second)
   await postForgedBackup(home)
+  await postForgedWal(home)
   const segment = bucket.keys('db1/').find((key) => /\/wal\/.*\.zst$/.test(key))!
   await postAs(grant, segment.replace(/[0-9a-f]{12}\.zst$/, '0123456789ab.zst'))
   // And in the database, whatever a superuser can.
@@ -100,6 +106,26 @@ async function postForgedBackup(home: { server: string; systemIdentifier: string
   expect(await postAs(grant, manifestKey(home, backup_id, sha256(content)), content)).toMatch(/^201/)
 }
 
+/**
+ * Two segments behind the last one, each of which says that it follows: a single byte, and one whose header says that pages
+ * have no bytes.
+ */
+async function postForgedWal(home: { server: string; systemIdentifier: string }): Promise<void> {
+  const segmentBytes = 1024 * 1024
+  const last = backedUp.bucket.keys('db1/').findLast((key) => parseSegmentKey(key) !== null)!
+  const { name, sha12: mark } = parseSegmentKey(last)!
+  const { timeline, start } = parseSegmentName(name, segmentBytes)
+  const next = (count: number) => ({ timeline, start: start + BigInt(count * segmentBytes) })
+  const byte = Buffer.from('x')
+  forgedWal.push(segmentKey(home, next(1), segmentBytes, sha256(byte), mark))
+  expect(await postAs(grant, forgedWal[0]!, byte)).toMatch(/^201/)
+  const pageless = makeSegment({ ...next(2), lsn: next(2).start, segmentBytes, ...home })
+  pageless.writeUInt32LE(0, 36)
+  const { sha12: front } = parseSegmentKey(forgedWal[0]!)!
+  forgedWal.push(segmentKey(home, next(2), segmentBytes, sha256(pageless), front))
+  expect(await postAs(grant, forgedWal[1]!, zstdCompressSync(pageless))).toMatch(/^201/)
+}
+
 test('can post nothing once the grant has ended', async () => {
   backedUp.s3.shiftClock(13 * 60)
   expect(await postAs(grant, 'db1/late')).toMatch(/^refused: 403/)
@@ -111,6 +137,7 @@ test('is seen by the keyholder, by name of what was touched', async () => {
   for (const key of backedUp.bucket.keys('db1/').filter((one) => backedUp.bucket.versions(one).length > 1)) {
     if (key.split('/').length > 2) expect(found).toContain(key)
   }
+  for (const key of forgedWal) expect(found).toContain(`recovery cannot go through ${key}`)
   const forged = honest.backup_id.replace(/.{4}$/, 'ffff')
   expect(found).toMatch(new RegExp(`${forged}: suspicious: it says that it ended at .*, and was stored at `))
   expect(found).toContain('is a second manifest')

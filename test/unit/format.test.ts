@@ -22,8 +22,8 @@ import {
   tailKey,
 } from '../../src/box/key-names.js'
 import { accountOf } from '../../src/keyholder/key-account.js'
-import { DumpManifest } from '../../src/box/dump-manifest.js'
-import { Manifest } from '../../src/box/manifest.js'
+import { DumpedSlice, DumpedTable, DumpManifest } from '../../src/box/dump-manifest.js'
+import { ArchiveEntry, Manifest } from '../../src/box/manifest.js'
 
 const page = readFileSync(new URL('../../src/box/FORMAT.md', import.meta.url), 'utf8')
 const home = { server: 'db1', systemIdentifier: '7300000000000000001' }
@@ -67,7 +67,7 @@ test.each([
 })
 
 test('every field of the manifest is described in FORMAT.md', () => {
-  const archive = Manifest.shape.archives.element.shape
+  const archive = ArchiveEntry.shape
   const fields = [...Object.keys(Manifest.shape), ...Object.keys(archive).map((name) => `archives[].${name}`)]
   for (const field of [...fields, ...Object.keys(Manifest.shape.backup_manifest.shape)]) {
     expect(page).toContain(`\`${field}\``)
@@ -75,13 +75,13 @@ test('every field of the manifest is described in FORMAT.md', () => {
 })
 
 test('every field of the manifest of a dump is described in FORMAT.md', () => {
-  const { chosen, tables } = DumpManifest.shape
-  const table = tables.element.shape
+  const { chosen } = DumpManifest.shape
+  const table = DumpedTable.shape
   const fields = [
     ...Object.keys(DumpManifest.shape),
     ...Object.keys(chosen.shape).map((name) => `chosen.${name}`),
     ...Object.keys(table).map((name) => `tables[].${name}`),
-    ...Object.keys(table.slices.element.shape).map((name) => `tables[].slices[].${name}`),
+    ...Object.keys(DumpedSlice.shape).map((name) => `tables[].slices[].${name}`),
   ]
   const chapter = page.slice(page.indexOf('## Dumps'))
   for (const field of fields) expect(chapter).toContain(`\`${field}\``)

@@ -71,7 +71,7 @@ describe('the way of recovery', () => {
           expected.push(segmentName({ timeline, start: BigInt(segment) * SIZE }, MB))
         }
         const named = missingSegments(way, runs, BigInt(start), BigInt(start + length), MB)
-        expect(named).toEqual(expected)
+        expect(named).toEqual({ names: expected.slice(0, 5), count: expected.length })
       }),
     )
   })
@@ -111,7 +111,10 @@ describe('the way of recovery', () => {
 
   test('needs no segment behind a backup that stopped exactly at its border', () => {
     const way = findWay({ timeline: 1, startLsn: 2n * SIZE, stopLsn: 3n * SIZE }, 1, [], MB)!
-    expect(missingSegments(way, new Map(), 2n * SIZE, 3n * SIZE, MB)).toEqual(['000000010000000000000002'])
+    expect(missingSegments(way, new Map(), 2n * SIZE, 3n * SIZE, MB)).toEqual({
+      names: ['000000010000000000000002'],
+      count: 1,
+    })
   })
 
   test('names timelines in hexadecimal', () => {

@@ -1,11 +1,12 @@
 import type { Archive } from '../archive.js'
+import { ofOneServer } from '../damage.js'
 import { lastDrill } from '../drill/stored-drill.js'
 import { inOrder } from '../in-order.js'
 import { lastProbe } from '../probe/stored-probe.js'
 import { servers, systemIdentifiers } from '../stored-backups.js'
 import { lookAtLife, type LookedAtLife } from './life-status.js'
-import { nothingStored, warningsOf } from './life-warnings.js'
-import { worst, type StatusLife, type StatusReport } from './status-report.js'
+import { cannotBeTold, nothingStored, warningsOf } from './life-warnings.js'
+import { worst, type StatusLife, type StatusReport, type StatusWarning } from './status-report.js'
 import type { StatusSettings } from './status-settings.js'
 
 export interface FleetQuestion {
@@ -34,7 +35,7 @@ export async function fleetStatus(archive: Archive, question: FleetQuestion): Pr
   for await (const found of inOrder(stored, { atOnce: question.jobs }, look)) lives.push(...found)
   const seen = new Set(lives.map((life) => life.server))
   const missing = known.servers.filter((one) => !seen.has(one) && (server === null || server === one))
-  lives.push(...missing.map((one) => emptyLife(one, known.file)))
+  lives.push(...missing.map((one) => emptyLife(one, null, nothingStored(known.file))))
   lives.sort((a, b) => (a.server === b.server ? Number(b.current) - Number(a.current) : a.server < b.server ? -1 : 1))
   const { priceGbMonth: price_gb_month, priceThousandRequests: price_thousand_requests, currency } = settings
   return {
@@ -62,23 +63,29 @@ async function lookAtServer(
   archive: Archive,
   server: string,
   { settings, exact, now }: FleetQuestion,
-  told: { drilled: ReadonlySet<string>; verified: ReadonlySet<string> },
+  looked: { drilled: ReadonlySet<string>; verified: ReadonlySet<string> },
 ): Promise<StatusLife[]> {
-  const drill = told.drilled.has(server) ? await lastDrill(archive, server) : null
-  const verified = told.verified.has(server)
+  const drill = looked.drilled.has(server) ? await lastDrill(archive, server) : null
+  const verified = looked.verified.has(server)
   const lives: LookedAtLife[] = []
+  const broken: StatusLife[] = []
   for (const systemIdentifier of await systemIdentifiers(archive, server)) {
-    lives.push(await lookAtLife(archive, { server, systemIdentifier }, { settings, exact, drill, verified, now }))
+    try {
+      lives.push(await lookAtLife(archive, { server, systemIdentifier }, { settings, exact, drill, verified, now }))
+    } catch (thrown) {
+      broken.push(emptyLife(server, systemIdentifier, cannotBeTold(ofOneServer(thrown))))
+    }
   }
   // As a restore chooses: the newest finished backup, and where there is none, the newest WAL.
   lives.sort(
     (a, b) => compareTexts(newestBase(b), newestBase(a)) || compareTexts(b.quiet_since ?? '', a.quiet_since ?? ''),
   )
-  return lives.map(({ suspicions, partings, ...life }, index) => {
+  const told = lives.map(({ suspicions, partings, ...life }, index): StatusLife => {
     if (index > 0) return { ...life, current: false, size: { ...life.size, growth_bytes_per_day: null } }
     const warnings = warningsOf({ ...life, suspicions, partings }, settings)
     return { ...life, warnings, level: worst(warnings.map(({ level }) => level)) }
   })
+  return [...told, ...broken.map((life, index) => ({ ...life, current: lives.length === 0 && index === 0 }))]
 }
 
 const newestBase = ({ base_backups }: StatusLife): string =>
@@ -86,7 +93,7 @@ const newestBase = ({ base_backups }: StatusLife): string =>
 
 const compareTexts = (a: string, b: string): number => (a === b ? 0 : a < b ? -1 : 1)
 
-function emptyLife(server: string, file: string): StatusLife {
+function emptyLife(server: string, system_identifier: string | null, warning: StatusWarning): StatusLife {
   const nothing = {
     bytes: 0,
     base_bytes: 0,
@@ -97,10 +104,10 @@ function emptyLife(server: string, file: string): StatusLife {
   }
   return {
     server,
-    system_identifier: null,
+    system_identifier,
     current: true,
     level: 'crit',
-    warnings: [nothingStored(file)],
+    warnings: [warning],
     last_base: null,
     last_dump: null,
     window: null,

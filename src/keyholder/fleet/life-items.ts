@@ -13,6 +13,8 @@ export interface LifeItem {
   label: string | null
   /** of a base backup when it began, of a dump when its snapshot was taken; by the id where no manifest says it */
   at: Date
+  /** when its manifest was stored; null for dumps, and without a manifest */
+  storedAt: Date | null
   /** null for dumps, and without a manifest */
   stoppedAt: Date | null
   storedBytes: number
@@ -43,6 +45,7 @@ export async function lifeBackups(archive: Archive, home: Home): Promise<LifeIte
       suspicions,
       label: manifest.label,
       at: new Date(manifest.started_at),
+      storedAt: backup.storedAt,
       stoppedAt: new Date(manifest.stopped_at),
       place: placeOf(backup),
       segmentBytes: manifest.wal_segment_bytes,
@@ -75,7 +78,7 @@ function sizes(parts: readonly PartEntry[]): Pick<LifeItem, 'storedBytes' | 'raw
   }
 }
 
-/** `20261122T100000Z-3fa9` */
+/** `20261122T100000Z-3fa9`; whoever holds a grant can also store one whose time there is not. */
 function unknown(id: string): LifeItem {
   const at = new Date(id.replace(/^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z.*/, '$1-$2-$3T$4:$5:$6Z'))
   return {
@@ -84,7 +87,8 @@ function unknown(id: string): LifeItem {
     id,
     state: 'incomplete',
     label: null,
-    at,
+    at: Number.isNaN(at.getTime()) ? new Date(0) : at,
+    storedAt: null,
     stoppedAt: null,
     database: null,
     suspicions: [],

@@ -4,6 +4,7 @@ import { parseLsn } from '../../wal/lsn.js'
 import type { Archive } from '../archive.js'
 import { accountOf } from '../key-account.js'
 import { listHome } from '../list-server.js'
+import { firstSegmentBytes } from '../stored-backups.js'
 import { lastVerify, type VerifyResult } from '../verify/stored-verify.js'
 import { lifeBackups, lifeDumps, type LifeItem } from './life-items.js'
 import { lifeSize, type CountedBytes } from './life-size.js'
@@ -34,7 +35,7 @@ export async function lookAtLife(archive: Archive, home: Home, question: LifeQue
   const bases = await lifeBackups(archive, home)
   const dumps = await lifeDumps(archive, home)
   const verified = question.verified ? await lastVerify(archive, home) : null
-  const segmentBytes = bases.find((one) => one.segmentBytes !== null)?.segmentBytes ?? STANDARD_SEGMENT_BYTES
+  const segmentBytes = firstSegmentBytes(bases) ?? STANDARD_SEGMENT_BYTES
   const wal = await LifeWal.look(archive, home, segmentBytes, gapsOf(verified), true)
   const { windows, usable } = exact ? await listed(archive, home) : await reached(bases, wal, verified)
   const counted = exact ? await countBytes(archive, home) : null

@@ -1,3 +1,4 @@
+import type { PostboxError } from '../../errors.js'
 import { formatAge } from '../../units.js'
 import type { LookedAtLife } from './life-status.js'
 import type { StatusItem, StatusWarning } from './status-report.js'
@@ -21,6 +22,11 @@ const PARTED = 'See "postbox list --server NAME", which says how far each way re
 export function nothingStored(file: string): StatusWarning {
   const message = `${file} names it, and nothing of it is stored`
   return crit('nothing_stored', message, 'Look at its worker, and at backup.checks in its database.')
+}
+
+/** What is stored of it makes a report fail. */
+export function cannotBeTold({ code, message, hint }: PostboxError): StatusWarning {
+  return crit('cannot_be_told', `how it stands cannot be told: ${code}: ${message}`, hint)
 }
 
 function ofBases({ last_base, base_backups }: LookedAtLife, { baseMaxAgeSeconds }: StatusSettings): StatusWarning[] {

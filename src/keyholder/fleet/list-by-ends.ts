@@ -49,6 +49,7 @@ export async function listHomeByEnds(archive: Archive, home: Home): Promise<List
     exact: false,
     wal_gaps: gapsBetween(wal, committed.at(-1)?.place.startLsn ?? 0n),
     ...(await timelinesOf(wal)),
+    error: null,
   }
 }
 

@@ -25,7 +25,7 @@ export async function heldTails(
   tails: readonly TailMark[],
 ): Promise<Set<string>> {
   const held = new Set<string>()
-  const raw = await readSegment(archive, segment).catch(damageAsNull)
+  const raw = await readSegment(archive, segment, segmentBytes).catch(damageAsNull)
   if (raw?.length !== segmentBytes) return held
   const { start } = parseSegmentName(segment.name, segmentBytes)
   const hash = createHash('sha256')

@@ -100,7 +100,7 @@ export async function readFolder(
   for await (const object of archive.list(prefixOf({ kind, home, id }))) objects.set(object.key, object)
   if (objects.size === 0) return null
   const read = await readEntries(archive, { kind, home, id })
-  const times = [...objects.values()].map(({ storedAt }) => storedAt.getTime())
+  const times = [...objects.values()].map(({ storedAt }) => storedAt)
   const folder: StoredFolder = {
     kind,
     home,
@@ -108,8 +108,8 @@ export async function readFolder(
     committed: read !== null,
     state: 'incomplete',
     problems: [],
-    storedAt: new Date(Math.max(...times)),
-    firstStoredAt: new Date(Math.min(...times)),
+    storedAt: times.reduce((latest, one) => (one > latest ? one : latest)),
+    firstStoredAt: times.reduce((first, one) => (one < first ? one : first)),
     bytes: [...objects.values()].reduce((sum, { bytes }) => sum + bytes, 0),
     objects: objects.size,
     parent: null,
@@ -153,6 +153,7 @@ function timesOf(manifest: Found['manifest']): { begun: Date; ended: Date } {
 function clocksOf({ id, storedAt }: StoredFolder, { begun, ended }: { begun: Date; ended: Date }): string[] {
   const stored = storedAt.getTime()
   const named = Date.parse(id.replace(/^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z.*$/, '$1-$2-$3T$4:$5:$6Z'))
+  if (Number.isNaN(named)) return ['its id says a time that there is not']
   const latest = Math.max(begun.getTime(), ended.getTime(), named)
   const said = `it was stored at ${storedAt.toISOString()}`
   if (latest > stored + CLOCKS_MS)

@@ -1,7 +1,7 @@
 import { homePrefix, type Home } from '../../box/key-names.js'
-import { PostboxError } from '../../errors.js'
 import type { Lsn } from '../../wal/lsn.js'
 import { parseTimelineHistory, type TimelineSwitch } from '../../wal/timeline-history.js'
+import { damageAsNull } from '../damage.js'
 import { asObject, type StoredKey } from '../object-versions.js'
 import { findHistories, readHistory } from '../stored-wal.js'
 import type { DeletableArchive } from './deletable-archive.js'
@@ -74,8 +74,6 @@ async function readHistories(archive: DeletableArchive, home: Home, timelines: r
   return { histories, unknownTimelines }
 }
 
-const DAMAGE = ['object_damaged', 'object_missing', 'wal_invalid', 'bad_argument']
-
 async function historiesOf(archive: DeletableArchive, home: Home, timeline: number) {
   const readable: TimelineSwitch[][] = []
   let damaged = false
@@ -83,7 +81,7 @@ async function historiesOf(archive: DeletableArchive, home: Home, timeline: numb
     try {
       readable.push(parseTimelineHistory((await readHistory(archive, stored)).toString('utf8')))
     } catch (thrown) {
-      if (!(thrown instanceof PostboxError) || !DAMAGE.includes(thrown.code)) throw thrown
+      damageAsNull(thrown)
       damaged = true
     }
   }

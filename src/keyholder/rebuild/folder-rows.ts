@@ -21,7 +21,7 @@ export async function* folderRows(
   archive: Archive,
   home: Home,
   note: (text: string) => void,
-  onBase: (manifest: Manifest) => void,
+  onBase: (manifest: Manifest, storedAt: Date) => void,
 ): AsyncGenerator<RebuiltItem> {
   const ids = [
     ...(await backupIds(archive, home)).map((id) => ({ kind: 'base' as const, id })),
@@ -49,7 +49,7 @@ export async function* folderRows(
       continue
     }
     noteStrangers(contents, manifest, what, note)
-    if (manifest.found.manifest.kind === 'base') onBase(manifest.found.manifest)
+    if (manifest.found.manifest.kind === 'base') onBase(manifest.found.manifest, contents.folder.storedAt)
     yield* rows
   }
 }

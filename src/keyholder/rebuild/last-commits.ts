@@ -5,6 +5,7 @@ import { segmentName } from '../../wal/segment.js'
 import { findSegment, readSegment } from '../stored-wal.js'
 import { damage } from '../verify/verify-home.js'
 import type { WalRun } from '../wal-chain.js'
+import { canBeRow } from './can-be-row.js'
 import type { WalToRebuild } from './wal-rows.js'
 
 /** An idle server writes segments without a commit; a server that was idle for longer than that is looked at no further. */
@@ -39,11 +40,12 @@ export class LastCommits {
   }
 
   async #lastCommitIn(name: string): Promise<Date | null> {
-    const { archive, home, note } = this.wal
+    const { archive, home, segmentBytes, note } = this.wal
     const [first] = await findSegment(archive, home, name)
     if (!first) return null
     try {
-      return lastCommitTime(await readSegment(archive, first))
+      const at = lastCommitTime(await readSegment(archive, first, segmentBytes))
+      return at && canBeRow({ last_commit_at: at.toISOString() }) ? at : null
     } catch (thrown) {
       note(damage(thrown))
       return null

@@ -12,10 +12,11 @@ import {
   type RebuiltSegment,
 } from '../../catalog/rebuild-script.js'
 import { systemIdentifierArgument } from '../../catalog/row-values.js'
-import { readSegmentHeader } from '../../wal/page.js'
+import { readSegmentHeader, type SegmentHeader } from '../../wal/page.js'
 import type { Archive } from '../archive.js'
 import { damageAsNull } from '../damage.js'
 import { drillPrefix } from '../drill/stored-drill.js'
+import { firstSegmentBytes } from '../stored-backups.js'
 import { readSegment, walSegments, walTimelines } from '../stored-wal.js'
 import { folderRows, noteStrangeFolders } from './folder-rows.js'
 import { historyRows } from './history-rows.js'
@@ -47,14 +48,16 @@ export async function* rebuildScript(archive: Archive, request: RebuildRequest):
   const listedAt = new Date()
   yield { kind: 'sql', sql: beginRebuild(home.systemIdentifier) }
 
-  let segmentBytes: number | null = null
-  const folders = folderRows(archive, home, note, ({ wal_segment_bytes }) => (segmentBytes ??= wal_segment_bytes))
+  const bases: { segmentBytes: number; storedAt: Date }[] = []
+  const folders = folderRows(archive, home, note, ({ wal_segment_bytes: segmentBytes }, storedAt) => {
+    bases.push({ segmentBytes, storedAt })
+  })
   yield { kind: 'copy', sql: COPY_ITEMS, rows: lines(folders) }
   const histories = await historyRows(archive, home, note)
   const few = [...histories.rows, ...(await drillRows(archive, home, note)), ...(await restoreNotes(archive, home))]
   yield { kind: 'copy', sql: COPY_ITEMS, rows: lines(few) }
 
-  segmentBytes ??= (await sizeOfFirst(archive, home)) ?? SEGMENT_BYTES
+  const segmentBytes = firstSegmentBytes(bases) ?? (await sizeOfFirst(archive, home)) ?? SEGMENT_BYTES
   const wal = new WalRows({ archive, home, segmentBytes, readAll: readWal, note })
   yield { kind: 'copy', sql: COPY_SEGMENTS, rows: segmentLines(wal.segments()) }
   yield { kind: 'copy', sql: COPY_ITEMS, rows: lines(wal.commits(histories.leftAt)) }
@@ -75,10 +78,19 @@ async function sizeOfFirst(archive: Archive, home: Home): Promise<number | null>
   for (const timeline of await walTimelines(archive, home)) {
     for await (const [first] of walSegments(archive, home, timeline)) {
       const raw = await readSegment(archive, first!).catch(damageAsNull)
-      if (raw) return readSegmentHeader(raw).segmentBytes
+      const header = raw && readableHeader(raw)
+      if (header) return header.segmentBytes
     }
   }
   return null
+}
+
+function readableHeader(raw: Buffer): SegmentHeader | null {
+  try {
+    return readSegmentHeader(raw)
+  } catch (thrown) {
+    return damageAsNull(thrown)
+  }
 }
 
 async function drillRows(archive: Archive, home: Home, note: (text: string) => void): Promise<RebuiltItem[]> {

@@ -12,6 +12,7 @@ import { accountOf } from '../key-account.js'
 import { groupSegments, readSegment, type SegmentContents, type StoredSegment } from '../stored-wal.js'
 import { damage } from '../verify/verify-home.js'
 import { RunBuilder, type WalRun } from '../wal-chain.js'
+import { canBeRow } from './can-be-row.js'
 import { LastCommits } from './last-commits.js'
 import { SegmentChoices } from './segment-choice.js'
 
@@ -131,9 +132,11 @@ export class WalRows {
   async #read({ stored, row }: Listed): Promise<RebuiltSegment | null> {
     const { archive, home, segmentBytes, note } = this.wal
     try {
-      const raw = await readSegment(archive, stored)
+      const raw = await readSegment(archive, stored, segmentBytes)
       checkSegment(raw, row, segmentBytes, home.systemIdentifier)
-      return { ...row, sha256: createHash('sha256').update(raw).digest(), lastCommitAt: lastCommitTime(raw) }
+      const at = lastCommitTime(raw)
+      const lastCommitAt = at && canBeRow({ last_commit_at: at.toISOString() }) ? at : null
+      return { ...row, sha256: createHash('sha256').update(raw).digest(), lastCommitAt }
     } catch (thrown) {
       note(`the segment at ${formatLsn(row.start)} of timeline ${row.timeline} is left out: ${damage(thrown)}`)
       return null

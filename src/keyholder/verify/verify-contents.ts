@@ -1,6 +1,5 @@
 import { walPrefix, tailsPrefix, parseTailKey, type Home } from '../../box/key-names.js'
-import { checkSegment } from '../../wal/page.js'
-import { parseSegmentName } from '../../wal/segment.js'
+import { checkSegment, namedSegment } from '../../wal/page.js'
 import type { Archive, StoredObject } from '../archive.js'
 import type { LocatedPart } from '../fetch-parts.js'
 import { inOrder } from '../in-order.js'
@@ -54,11 +53,12 @@ export async function verifyWal(
 
 async function lookAt(archive: Archive, home: Home, object: StoredObject): Promise<void> {
   const segment = asSegment(object)
+  const tail = parseTailKey(object.key)
   if (segment) {
     const raw = await readSegment(archive, segment)
-    checkSegment(raw, parseSegmentName(segment.name, raw.length), raw.length, home.systemIdentifier)
-  } else if (parseTailKey(object.key)) {
-    await decompress(await archive.read(object), object.key)
+    checkSegment(raw, namedSegment(segment.name, raw.length), raw.length, home.systemIdentifier)
+  } else if (tail) {
+    await decompress(await archive.read(object), object.key, Number(tail.to - tail.from))
   } else {
     await archive.read(object)
   }
