@@ -5,7 +5,13 @@ import type { Archive } from '../keyholder/archive.js'
 import { systemIdentifiers } from '../keyholder/stored-backups.js'
 import { verifyParts, verifyWal } from '../keyholder/verify/verify-contents.js'
 import { storeVerify, verifyResult } from '../keyholder/verify/stored-verify.js'
-import { verifyHome, type Problem, type VerifiedFolder, type VerifiedHome } from '../keyholder/verify/verify-home.js'
+import {
+  eachOnce,
+  verifyHome,
+  type Problem,
+  type VerifiedFolder,
+  type VerifiedHome,
+} from '../keyholder/verify/verify-home.js'
 import { parseJobs } from './parse-jobs.js'
 import { Progress } from './progress.js'
 import { roundBytes } from './round-bytes.js'
@@ -22,7 +28,8 @@ Examples:
   Keep the result for "postbox status", below .postbox/verify/ (the S3 key needs s3:PutObject there):
   $ postbox verify --server db1 --store
 
-Exit codes: 0 nothing that was promised is lost (there may be warnings), 1 something is.`
+Exit codes: 0 nothing that was promised is lost (there may be warnings), 1 something is. A base
+backup or dump that is gone and was named by the next one is lost, unless "postbox prune" deleted it.`
 
 interface Options {
   server: string
@@ -105,7 +112,7 @@ async function verifyOne(
   } finally {
     progress.end()
   }
-  return { ...verified, deep }
+  return { ...verified, problems: eachOnce(verified.problems), deep }
 }
 
 function describeAll(homes: readonly Verified[]): string {

@@ -1,5 +1,7 @@
+import { createHash } from 'node:crypto'
 import { afterEach, beforeAll, afterAll, describe, expect, test } from 'vitest'
 import { BackedUpServer } from '../sandbox/backed-up-server.js'
+import { formatManifest, type Manifest } from '../../src/box/manifest.js'
 import { keyholderEnv, postbox } from '../sandbox/command.js'
 import { startS3, type LocalS3 } from '../sandbox/s3/server.js'
 import { SyntheticArchive } from '../sandbox/synthetic-archive.js'
@@ -108,6 +110,7 @@ describe('an archive of which something is missing, or too much', () => {
     for (const lsn of ['0/100000', '0/200000']) made.segment(1, lsn, ['2026-11-22T10:30:00Z'])
     return manifest
   }
+  const sumOf = (manifest: Manifest) => createHash('sha256').update(formatManifest(manifest)).digest('hex')
   const lines = async (...args: string[]) =>
     (await verify(s3, 'b', ...args)).problems.map(({ severity, problem }) => `${severity}: ${problem}`)
 
@@ -121,7 +124,7 @@ describe('an archive of which something is missing, or too much', () => {
   })
 
   test('tells a gap that loses times from one that a later backup closed', async () => {
-    await start()
+    const manifest = await start()
     made.segment(1, '0/400000')
     const gap = 'WAL of timeline 1 is missing from 0/300000 to 0/400000'
     expect(await lines()).toEqual([`error: ${gap}`])
@@ -130,6 +133,7 @@ describe('an archive of which something is missing, or too much', () => {
       stoppedAt: '2026-11-23T10:05:00Z',
       start: '0/400028',
       stop: '0/400100',
+      previous: sumOf(manifest),
     })
     expect((await lines()).filter((line) => line.includes(gap))).toEqual([`warning: ${gap}`])
   })
@@ -169,7 +173,7 @@ describe('an archive of which something is missing, or too much', () => {
     const gone = bucket.keys().filter((key) => key.includes(`/dump/${ids[1]!}/`))
     for (const key of gone) bucket.remove(key)
     const manifest = gone.find((key) => key.includes('manifest-'))!
-    expect(await lines()).toEqual([`warning: dump: the dump before it is gone: ${manifest} was removed`])
+    expect(await lines()).toEqual([`error: dump: the dump before it is gone: ${manifest} was removed`])
   })
 
   test('can be looked at backup by backup', async () => {
@@ -181,5 +185,16 @@ describe('an archive of which something is missing, or too much', () => {
       keyholderEnv(s3, 'b'),
     )
     expect([code, stderr]).toEqual([1, expect.stringContaining('(backup_missing)')])
+  })
+
+  test('ends with 1 where a restore refuses, by listing alone', async () => {
+    await start()
+    const key = made.history(2, [[1, '0/280000']])
+    made.segments(2, '0/200000', '0/400000')
+    expect(await lines()).toEqual([])
+    s3.bucket('b').corrupt(key)
+    const { ok, problems } = await verify(s3, 'b')
+    expect(ok).toBe(false)
+    expect(problems.some(({ severity, problem }) => severity === 'error' && problem.startsWith(key))).toBe(true)
   })
 })

@@ -3,6 +3,7 @@ import type { Archive, StoredObject } from '../archive.js'
 import { accountOf, type Account } from '../key-account.js'
 import { listSummarised, summariseAll, type ListedHome, type Summaries } from '../list-server.js'
 import { WalMap } from '../wal-map.js'
+import { joinTails, type TailLoss } from './join-tails.js'
 import { problemsListed } from './listed-problems.js'
 import { odd, type Problem } from './problem.js'
 import { TailGroups, uncovered, type TailGroup } from './tail-groups.js'
@@ -37,7 +38,8 @@ export interface VerifyOptions {
 }
 
 /**
- * Looks at everything that is stored of a server's life by listing alone. `onFolder` gets each backup and dump that is
+ * Looks at everything that is stored of a server's life by listing alone, and reads of WAL only the tails of segments that
+ * are not whole, and histories. `onFolder` gets each backup and dump that is
  * whole, one at a time.
  *
  * Memory grows with gaps and with what is wrong, not with the number of segments.
@@ -76,7 +78,7 @@ export async function verifyHome(
   await seen.end()
   const wal = new WalMap(archive, home, summaries.segmentBytes)
   const listed = await listSummarised(archive, home, summaries, Infinity, wal)
-  problems.push(...problemsListed({ listed, summaries, only }))
+  problems.push(...(await problemsListed(archive, home, { listed, summaries, only })))
   if (only === null) problems.push(...seen.strange, ...(await walProblems(wal, summaries, listed, seen, new Date())))
   const { wal_gaps } = listed
   const extents = listed.timelines.flatMap(({ timeline, from_lsn, to_lsn }) =>
@@ -87,7 +89,10 @@ export async function verifyHome(
 
 /** What was seen of WAL in the listing, as far as it is not whole. */
 class SeenWal {
+  /** that have segments or tails */
+  readonly timelines = new Set<number>()
   readonly unfinished: UnfinishedSegment[] = []
+  readonly losses: TailLoss[] = []
   readonly strange: Problem[] = []
   /** null where no backup says how long a segment is: then there is none to recover, either */
   readonly #groups: TailGroups | null
@@ -99,11 +104,14 @@ class SeenWal {
       const { timeline, start } = group
       const storedAt = new Date(Math.min(...tails.map(({ object }) => object.storedAt.getTime())))
       this.unfinished.push({ timeline, start, storedAt })
+      const loss = await joinTails(archive, group, tails, segmentBytes)
+      if (loss) this.losses.push(loss)
     }
     this.#groups = committed.length === 0 ? null : new TailGroups(archive, home, segmentBytes, look)
   }
 
   async see(account: Account, object: StoredObject): Promise<void> {
+    if (account.kind === 'segment' || account.kind === 'tail') this.timelines.add(account.timeline)
     if (account.kind !== 'tail' || !this.#groups || (await this.#groups.see(object))) return
     this.strange.push(odd(`${object.key} lies in no segment of this server`))
   }

@@ -1,17 +1,19 @@
 import { formatLsn, parseLsn } from '../../wal/lsn.js'
 import { segmentStart } from '../../wal/segment.js'
 import type { ListedHome, Summaries } from '../list-server.js'
+import { noHistory } from '../list-timelines.js'
 import type { WalMap } from '../wal-map.js'
-import { lost, odd, type Problem } from './problem.js'
+import type { TailLoss } from './join-tails.js'
+import { damageOf, lost, odd, type Problem } from './problem.js'
 import { rate } from './rated-backup.js'
 import { Windows, type Hole, type UnfinishedSegment } from './wal-holes.js'
 
-/** What is wrong with the WAL of one life, by its names. */
+/** What is wrong with the WAL of one life, by names, histories, and the tails of what is not whole. */
 export async function walProblems(
   wal: WalMap,
   { committed, pruned }: Summaries,
   listed: ListedHome,
-  seen: { unfinished: readonly UnfinishedSegment[] },
+  seen: { timelines: ReadonlySet<number>; unfinished: readonly UnfinishedSegment[]; losses: readonly TailLoss[] },
   now: Date,
 ): Promise<Problem[]> {
   const backups = rate(committed, listed.backups)
@@ -28,6 +30,22 @@ export async function walProblems(
     problems.push(say(missing(gap.timeline, gap.from_lsn, gap.to_lsn)))
   }
   for (const hole of holes) if (!told.has(hole)) problems.push(problemOf(hole))
+  for (const { timeline, from, to, problems: said } of seen.losses) {
+    const say = (await windows.isNeeded(timeline, from, to)) ? lost : odd
+    problems.push(...said.map((one) => say(one)))
+  }
+  return [...problems, ...(await historyProblems(wal, seen.timelines))]
+}
+
+/** Without its history no WAL of a timeline can be recovered, and with a damaged one nothing at all on the way to it. */
+async function historyProblems(wal: WalMap, timelines: ReadonlySet<number>): Promise<Problem[]> {
+  const problems: Problem[] = []
+  for (const timeline of [...timelines].sort((a, b) => a - b)) {
+    if (timeline === 1) continue
+    const damaged = await damageOf(wal.histories.of(timeline))
+    if (damaged !== null) problems.push(lost(damaged))
+    else if ((await wal.histories.of(timeline)) === null) problems.push(lost(noHistory(timeline)))
+  }
   return problems
 }
 
