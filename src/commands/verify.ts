@@ -4,6 +4,7 @@ import { PostboxError } from '../errors.js'
 import type { Archive } from '../keyholder/archive.js'
 import { systemIdentifiers } from '../keyholder/stored-backups.js'
 import { verifyParts, verifyWal } from '../keyholder/verify/verify-contents.js'
+import { verifyBackupWal } from '../keyholder/verify/verify-backup-wal.js'
 import { storeVerify, verifyResult } from '../keyholder/verify/stored-verify.js'
 import {
   eachOnce,
@@ -108,7 +109,9 @@ async function verifyOne(
   }
   try {
     for (const { id, parts } of folders) verified.problems.push(...(await verifyParts(archive, id, parts, jobs, read)))
-    if (backup === undefined) verified.problems.push(...(await verifyWal(archive, home, jobs, read)))
+    const wal =
+      backup === undefined ? verifyWal(archive, home, jobs, read) : verifyBackupWal(archive, home, backup, jobs, read)
+    verified.problems.push(...(await wal))
   } finally {
     progress.end()
   }

@@ -197,4 +197,28 @@ describe('an archive of which something is missing, or too much', () => {
     expect(ok).toBe(false)
     expect(problems.some(({ severity, problem }) => severity === 'error' && problem.startsWith(key))).toBe(true)
   })
+
+  test('is read backup by backup with the WAL that this one needs, whole or by its tails', async () => {
+    await start()
+    const { backup_id } = made.backup({
+      startedAt: '2026-11-23T10:00:00Z',
+      stoppedAt: '2026-11-23T10:05:00Z',
+      start: '0/200028',
+      stop: '0/300100',
+    })
+    const [tail] = made.tails(1, '0/300000', [8192])
+    const bucket = s3.bucket('b')
+    const deep = async () => (await verify(s3, 'b', '--backup', backup_id, '--deep')).problems
+    const errors = async () => (await deep()).filter(({ severity }) => severity === 'error')
+    const [unneeded, needed] = bucket.keys(made.walPrefix(1))
+    bucket.corrupt(unneeded!)
+    expect(await errors()).toEqual([])
+    bucket.corrupt(needed!)
+    expect(await errors()).toEqual([
+      { severity: 'error', id: backup_id, problem: `${needed!} holds other bytes than its name says` },
+    ])
+    bucket.corrupt(needed!)
+    bucket.corrupt(tail!)
+    expect((await errors()).map(({ problem }) => problem)).toEqual([expect.stringMatching(/^WAL that it needs is not/)])
+  })
 })
