@@ -6,6 +6,7 @@ import { systemIdentifiers } from '../keyholder/stored-backups.js'
 import { verifyParts, verifyWal } from '../keyholder/verify/verify-contents.js'
 import { verifyBackupWal } from '../keyholder/verify/verify-backup-wal.js'
 import { storeVerify, verifyResult } from '../keyholder/verify/stored-verify.js'
+import { verifyServerFolder } from '../keyholder/verify/verify-server-folder.js'
 import {
   eachOnce,
   verifyHome,
@@ -85,6 +86,7 @@ async function verifyAll(archive: Archive, options: Options): Promise<Verified[]
   const wanted = lives.filter((one) => systemIdentifier === undefined || one === systemIdentifier)
   const homes: Verified[] = []
   for (const one of wanted) homes.push(await verifyOne(archive, { server, systemIdentifier: one }, options))
+  if (backup === undefined) homes[0]?.problems.push(...(await verifyServerFolder(archive, server)))
   const having = backup === undefined ? homes : homes.filter(({ objects }) => objects > 0)
   if (having.length > 0) return having
   const what = backup === undefined ? 'nothing' : `no backup or dump ${backup}`
@@ -137,4 +139,8 @@ function describe(home: Verified): string {
 }
 
 const describeProblem = ({ severity, id, problem }: Problem): string =>
-  `${severity}: ${id === null ? '' : `${id}: `}${problem}`
+  `${severity}: ${id === null ? '' : `${id}: `}${printable(problem)}`
+
+/** A key may hold any character, such as terminal commands. */
+// eslint-disable-next-line no-control-regex
+const printable = (text: string): string => text.replace(/[\u0000-\u001f\u007f-\u009f]/g, '?')
