@@ -4,8 +4,16 @@ import { PostboxError } from '../errors.js'
 import type { Archive } from '../keyholder/archive.js'
 import { systemIdentifiers } from '../keyholder/stored-backups.js'
 import { verifyParts, verifyWal } from '../keyholder/verify/verify-contents.js'
+import { verifyBackupWal } from '../keyholder/verify/verify-backup-wal.js'
 import { storeVerify, verifyResult } from '../keyholder/verify/stored-verify.js'
-import { verifyHome, type Problem, type VerifiedFolder, type VerifiedHome } from '../keyholder/verify/verify-home.js'
+import { verifyServerFolder } from '../keyholder/verify/verify-server-folder.js'
+import {
+  eachOnce,
+  verifyHome,
+  type Problem,
+  type VerifiedFolder,
+  type VerifiedHome,
+} from '../keyholder/verify/verify-home.js'
 import { parseJobs } from './parse-jobs.js'
 import { Progress } from './progress.js'
 import { roundBytes } from './round-bytes.js'
@@ -22,7 +30,8 @@ Examples:
   Keep the result for "postbox status", below .postbox/verify/ (the S3 key needs s3:PutObject there):
   $ postbox verify --server db1 --store
 
-Exit codes: 0 nothing that was promised is lost (there may be warnings), 1 something is.`
+Exit codes: 0 nothing that was promised is lost (there may be warnings), 1 something is. A base
+backup or dump that is gone and was named by the next one is lost, unless "postbox prune" deleted it.`
 
 interface Options {
   server: string
@@ -77,6 +86,7 @@ async function verifyAll(archive: Archive, options: Options): Promise<Verified[]
   const wanted = lives.filter((one) => systemIdentifier === undefined || one === systemIdentifier)
   const homes: Verified[] = []
   for (const one of wanted) homes.push(await verifyOne(archive, { server, systemIdentifier: one }, options))
+  if (backup === undefined) homes[0]?.problems.push(...(await verifyServerFolder(archive, server)))
   const having = backup === undefined ? homes : homes.filter(({ objects }) => objects > 0)
   if (having.length > 0) return having
   const what = backup === undefined ? 'nothing' : `no backup or dump ${backup}`
@@ -101,11 +111,13 @@ async function verifyOne(
   }
   try {
     for (const { id, parts } of folders) verified.problems.push(...(await verifyParts(archive, id, parts, jobs, read)))
-    if (backup === undefined) verified.problems.push(...(await verifyWal(archive, home, jobs, read)))
+    const wal =
+      backup === undefined ? verifyWal(archive, home, jobs, read) : verifyBackupWal(archive, home, backup, jobs, read)
+    verified.problems.push(...(await wal))
   } finally {
     progress.end()
   }
-  return { ...verified, deep }
+  return { ...verified, problems: eachOnce(verified.problems), deep }
 }
 
 function describeAll(homes: readonly Verified[]): string {
@@ -127,4 +139,8 @@ function describe(home: Verified): string {
 }
 
 const describeProblem = ({ severity, id, problem }: Problem): string =>
-  `${severity}: ${id === null ? '' : `${id}: `}${problem}`
+  `${severity}: ${id === null ? '' : `${id}: `}${printable(problem)}`
+
+/** A key may hold any character, such as terminal commands. */
+// eslint-disable-next-line no-control-regex
+const printable = (text: string): string => text.replace(/[\u0000-\u001f\u007f-\u009f]/g, '?')

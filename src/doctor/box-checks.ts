@@ -1,4 +1,5 @@
 import { boxClockAheadMs } from '../box/box-clock.js'
+import { DOCTOR_LINE } from '../box/doctor-line.js'
 import { checkGrant } from '../box/grant-check.js'
 import type { Grant } from '../box/grant.js'
 import { createHttpBox } from '../box/http-box.js'
@@ -13,9 +14,6 @@ const POST_MS = 30_000
 const SKEW_WARN_MS = 60_000
 /** What S3 allows. */
 const SKEW_FAIL_MS = 15 * 60_000
-
-// Always the same bytes, so that looking often leaves one key.
-const LINE = Buffer.from('postbox doctor was here: this server can post\n')
 
 export interface BoxAccess {
   ca: string | undefined
@@ -83,7 +81,7 @@ export function postCheck(grant: Grant, { ca, signal }: BoxAccess): Promise<Chec
     const box = createHttpBox({ grant: () => grant, connections: 1, ...(ca === undefined ? {} : { ca }) })
     try {
       const bounded = AbortSignal.any([signal, AbortSignal.timeout(POST_MS)])
-      const line = createPart('', [LINE], 'text/plain')
+      const line = createPart('', [DOCTOR_LINE], 'text/plain')
       const { key, versionId } = await box.post({ ...line, key: doctorKey(grant.server, line.sha256) }, bounded)
       if (versionId !== null) return ok('post', `${key} is stored, as a version`)
       const hint =

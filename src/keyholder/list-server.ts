@@ -1,9 +1,10 @@
 import type { Home } from '../box/key-names.js'
 import { asPostboxError, PostboxError } from '../errors.js'
-import { formatLsn, type Lsn } from '../wal/lsn.js'
+import { formatLsn } from '../wal/lsn.js'
 import type { Archive } from './archive.js'
 import { placeOf, type BackupPlace } from './backup-place.js'
 import { listDumps, type ListedDump } from './dumps/list-dumps.js'
+import { gapFloor } from './gap-floor.js'
 import { isOfUnknownOrigin, listTimelines, noHistory, type ListedTimeline, type Parting } from './list-timelines.js'
 import { prunedManifests } from './prune/pruned-manifests.js'
 import { storedLate } from './stored-late.js'
@@ -68,7 +69,7 @@ export interface ListedHome {
   wal_verified_at: string | null
   /** whether all windows are */
   exact: boolean
-  /** WAL that is missing between what is stored, from the oldest backup on, as far as that was seen */
+  /** WAL that is missing between what is stored, from the first backup on its timeline's way on, as far as that was seen */
   wal_gaps: { timeline: number; from_lsn: string; to_lsn: string }[]
   timelines: ListedTimeline[]
   /** where two servers wrote the same WAL with other bytes */
@@ -88,17 +89,22 @@ export async function listHome(archive: Archive, home: Home): Promise<ListedHome
  *
  * @param within so many segments are read for the last commit of a window; where it lies further back, that is not exact and
  *   ends where it begins
+ * @param wal to ask, where whoever calls asks more of it
  */
 export async function listSummarised(
   archive: Archive,
   home: Home,
-  { found, committed, segmentBytes, pruned }: Awaited<ReturnType<typeof summariseAll>>,
+  { found, committed, segmentBytes, pruned }: Summaries,
   within = Infinity,
+  wal = new WalMap(archive, home, segmentBytes),
 ): Promise<ListedHome> {
-  const wal = new WalMap(archive, home, segmentBytes)
   const problems: string[] = []
   // First, because it lists all WAL: every question after it is answered from that.
-  const wal_gaps = await gaps(wal, committed.at(-1)?.place.startLsn ?? 0n, problems)
+  const wal_gaps = await gaps(
+    wal,
+    committed.map(({ place }) => place),
+    problems,
+  )
   const listed: ListedBackup[] = []
   for (const backup of found) {
     if (backup.state === 'committed') listed.push(await listCommitted(wal, backup, within))
@@ -132,7 +138,16 @@ export function notListed({ server, systemIdentifier }: Home, { code, message }:
 }
 
 /** Base backups, newest first, with what is wrong in the chain of their manifests. */
-export async function summariseAll(archive: Archive, home: Home) {
+export interface Summaries {
+  found: (Summary | BrokenBackup)[]
+  committed: Summary[]
+  /** marks of the manifests that prune deleted */
+  pruned: ReadonlySet<string>
+  segmentBytes: number
+}
+
+/** Reads all manifests of base backups. */
+export async function summariseAll(archive: Archive, home: Home): Promise<Summaries> {
   const pruned = await prunedManifests(archive, home)
   const found: (Summary | BrokenBackup)[] = []
   for await (const backup of backups(archive, home)) {
@@ -148,6 +163,7 @@ export interface Summary {
   state: 'committed'
   place: BackupPlace
   segmentBytes: number
+  /** when its manifest was, by the archive's clock */
   storedAt: Date
   sha256: string
   previous: string | null
@@ -181,6 +197,12 @@ function summarise(backup: StoredBackup): Summary {
   }
 }
 
+/** Of a backup: one that was stored is not there any more, and prune does not say that it deleted it. */
+export const MANIFEST_GONE = 'the manifest before it is not the one that it names: it was removed or changed'
+/** Of a backup whose catalog was new: nothing is known to be missing. */
+export const NAMES_NO_MANIFEST =
+  'it names no manifest before it, and there are older ones: it knew of none, or was forged'
+
 /** Each manifest names the one before it, which may have been pruned. `pruned`: their marks. */
 function addBrokenChain(found: readonly (Summary | BrokenBackup)[], pruned: ReadonlySet<string>): void {
   const committed = found.filter((one) => one.state === 'committed')
@@ -191,7 +213,7 @@ function addBrokenChain(found: readonly (Summary | BrokenBackup)[], pruned: Read
     // time, as ids of one second have no order.
     const older = committed.filter((one) => one.row.started_at! < row.started_at!)
     if (previous === null && older.every(({ place }) => place.timeline < row.timeline!)) continue
-    row.problems.push('the manifest before it is not the one that it names: it was removed or changed')
+    row.problems.push(previous === null ? NAMES_NO_MANIFEST : MANIFEST_GONE)
   }
 }
 
@@ -274,11 +296,12 @@ export function listBroken({ backupId, state, problem, suspicions }: BrokenBacku
   }
 }
 
-async function gaps(wal: WalMap, oldest: Lsn, problems: string[]): Promise<ListedHome['wal_gaps']> {
+async function gaps(wal: WalMap, places: readonly BackupPlace[], problems: string[]): Promise<ListedHome['wal_gaps']> {
   const found: ListedHome['wal_gaps'] = []
   for (const timeline of await wal.timelines()) {
     if (await isOfUnknownOrigin(wal.histories, timeline)) problems.push(noHistory(timeline))
-    for (const gap of await wal.gaps(timeline, oldest)) {
+    const floor = await gapFloor(wal.histories, places, timeline, wal.segmentBytes)
+    for (const gap of await wal.gaps(timeline, floor)) {
       found.push({ timeline, from_lsn: formatLsn(gap.from), to_lsn: formatLsn(gap.to) })
     }
   }

@@ -119,6 +119,7 @@ describe('a list by ends says the same as one of all names', () => {
         ])
       ),
     ],
+    ['rewound below its oldest backup with a gap since', (one) => (one.wal(19), rewind(one))],
     ['with a timeline whose history is not there', (one) => (one.wal(19, 1), one.wal(1, 0, 2))],
   ])('of an archive %s', async (name, fill) => {
     const one = server(name.replaceAll(' ', '-'), 200)
@@ -126,9 +127,19 @@ describe('a list by ends says the same as one of all names', () => {
     const { listed } = await byEnds(one)
     expect(listed.exact).toBe(false)
     expect(positions(listed)).toEqual(positions(await listHome(archive, one.made.home)))
+    expect(listed.wal_gaps.length > 0).toBe(/a gap (?!before)/.test(name) && !name.includes('tails close'))
   })
 
   const close = (one: FleetServer, days: number) => one.made.tails(1, megabyte(one.at(days)), [8192, 1024 * 1024])
+
+  function rewind(one: FleetServer): void {
+    one.made.history(2, [[1, megabyte(one.at(19.9), 64)]])
+    const [startedAt, stoppedAt] = [one.ago(0.9).toISOString(), one.ago(0.8).toISOString()]
+    const [start, stop] = [megabyte(one.at(19.8), 40), megabyte(one.at(19.8), 256)]
+    one.made.backup({ startedAt, stoppedAt, start, stop, timeline: 2 })
+    one.wal(19.9, 19.6, 2)
+    one.wal(19.4, 19.2, 2)
+  }
 
   function promote(one: FleetServer, timeline: number, from: [number, number][]): void {
     one.made.history(

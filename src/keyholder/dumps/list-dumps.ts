@@ -26,6 +26,9 @@ export interface ListedDump {
   problems: string[]
 }
 
+/** How it is said of a dump that the one before it is not there any more, and prune does not say that it deleted it. */
+export const DUMP_GONE = 'the dump before it is gone: '
+
 /** Every dump of a server's life, newest first. `pruned`: marks of the manifests that prune deleted. */
 export async function listDumps(archive: Archive, home: Home, pruned: ReadonlySet<string>): Promise<ListedDump[]> {
   const listed: ListedDump[] = []
@@ -43,7 +46,7 @@ export async function listDumps(archive: Archive, home: Home, pruned: ReadonlySe
     const mark = parseManifestName(previous.split('/').at(-1)!)
     // What the oldest names may have been deleted by a rule of the bucket.
     if (row === listed.at(-1) || manifests.has(previous) || (mark !== null && pruned.has(mark))) continue
-    row.problems.push(`the dump before it is gone: ${previous} was removed`)
+    row.problems.push(`${DUMP_GONE}${previous} was removed`)
   }
   return listed
 }

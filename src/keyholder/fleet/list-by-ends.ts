@@ -1,7 +1,9 @@
 import type { Home } from '../../box/key-names.js'
-import { formatLsn, type Lsn } from '../../wal/lsn.js'
+import { formatLsn } from '../../wal/lsn.js'
 import type { Archive } from '../archive.js'
+import type { BackupPlace } from '../backup-place.js'
 import { listDumps } from '../dumps/list-dumps.js'
+import { gapFloor } from '../gap-floor.js'
 import {
   listBroken,
   listSummarised,
@@ -47,7 +49,10 @@ export async function listHomeByEnds(archive: Archive, home: Home): Promise<List
     wal_seen: seenOf(backups, verified),
     wal_verified_at: verified?.verified_at ?? null,
     exact: false,
-    wal_gaps: gapsBetween(wal, committed.at(-1)?.place.startLsn ?? 0n),
+    wal_gaps: await gapsBetween(
+      wal,
+      committed.map(({ place }) => place),
+    ),
     ...(await timelinesOf(wal)),
     error: null,
   }
@@ -110,15 +115,20 @@ function seenOf(backups: readonly ListedBackup[], verified: VerifyResult | null)
   return verified ? 'verified' : 'ends'
 }
 
-/** What is missing behind `after`, as far as it was seen. */
-function gapsBetween(wal: LifeWal, after: Lsn): ListedHome['wal_gaps'] {
-  return wal.timelines.flatMap(({ timeline, runs }) =>
-    runs
-      .slice(1)
-      .map((next, at) => ({ from: runs[at]!.to, to: next.from }))
-      .filter(({ from }) => from > after)
-      .map(({ from, to }) => ({ timeline, from_lsn: formatLsn(from), to_lsn: formatLsn(to) })),
-  )
+/** What is missing behind the first backup that leads there, as far as it was seen. */
+async function gapsBetween(
+  { timelines, histories, segmentBytes }: LifeWal,
+  backups: readonly BackupPlace[],
+): Promise<ListedHome['wal_gaps']> {
+  const found: ListedHome['wal_gaps'] = []
+  for (const { timeline, runs } of timelines) {
+    const floor = await gapFloor(histories, backups, timeline, segmentBytes)
+    for (const [at, next] of runs.slice(1).entries()) {
+      const from = runs[at]!.to
+      if (from > floor) found.push({ timeline, from_lsn: formatLsn(from), to_lsn: formatLsn(next.from) })
+    }
+  }
+  return found
 }
 
 async function timelinesOf(wal: LifeWal): Promise<Pick<ListedHome, 'timelines' | 'partings' | 'problems'>> {

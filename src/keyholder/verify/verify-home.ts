@@ -1,23 +1,18 @@
 import { backupPrefix, dumpPrefix, homePrefix, type Home } from '../../box/key-names.js'
-import { partsOfDump } from '../../box/dump-manifest.js'
-import type { PartEntry } from '../../box/manifest.js'
-import { asPostboxError, PostboxError } from '../../errors.js'
-import { parseLsn } from '../../wal/lsn.js'
 import type { Archive, StoredObject } from '../archive.js'
-import { readDump } from '../dumps/stored-dumps.js'
-import { locateEntries, type LocatedPart } from '../fetch-parts.js'
-import { listHome, type ListedHome } from '../list-server.js'
 import { accountOf, type Account } from '../key-account.js'
-import { readBackup } from '../stored-backups.js'
+import { listSummarised, summariseAll, type ListedHome, type Summaries } from '../list-server.js'
+import { WalMap } from '../wal-map.js'
+import { joinTails, type TailLoss } from './join-tails.js'
+import { problemsListed } from './listed-problems.js'
+import { odd, type Problem } from './problem.js'
+import { TailGroups, uncovered, type TailGroup } from './tail-groups.js'
+import { Folders, storedOver, type VerifiedFolder } from './verify-folders.js'
+import { walProblems } from './wal-problems.js'
+import type { UnfinishedSegment } from './wal-holes.js'
 
-export interface Problem {
-  /** error: something that was promised cannot be had. warning: look at it */
-  severity: 'error' | 'warning'
-  /** the backup or dump that it is about; null for WAL and whatever belongs to none */
-  id: string | null
-  /** a sentence that names keys */
-  problem: string
-}
+export { damage, type Problem } from './problem.js'
+export type { VerifiedFolder } from './verify-folders.js'
 
 /** What the archive holds of one life of a server, and what is wrong with it. */
 export interface VerifiedHome {
@@ -30,7 +25,7 @@ export interface VerifiedHome {
   dumps: number
   segments: number
   tails: number
-  /** WAL that is missing between what is stored, from the oldest backup on; nothing where one backup was looked at alone */
+  /** WAL that is missing between what is stored, from the first backup on its timeline's way on */
   wal_gaps: ListedHome['wal_gaps']
   /** whole segments of each timeline, from the first to the last */
   wal: ListedHome['wal_gaps']
@@ -42,15 +37,9 @@ export interface VerifyOptions {
   only: string | null
 }
 
-/** A folder whose manifest can be believed, and every part that it names. */
-export interface VerifiedFolder {
-  kind: 'base' | 'dump'
-  id: string
-  parts: LocatedPart[]
-}
-
 /**
- * Looks at everything that is stored of a server's life by listing alone. `onFolder` gets each backup and dump that is
+ * Looks at everything that is stored of a server's life by listing alone, and reads of WAL only the tails of segments that
+ * are not whole, and histories. `onFolder` gets each backup and dump that is
  * whole, one at a time.
  *
  * Memory grows with gaps and with what is wrong, not with the number of segments.
@@ -64,6 +53,8 @@ export async function verifyHome(
   const { server, systemIdentifier: system_identifier } = home
   const counted = { objects: 0, bytes: 0, backups: 0, dumps: 0, segments: 0, tails: 0 }
   const problems: Problem[] = []
+  const summaries = await summariseAll(archive, home)
+  const seen = new SeenWal(archive, home, summaries)
   const folders = new Folders(archive, home, problems, async (folder) => {
     counted[folder.kind === 'base' ? 'backups' : 'dumps'] += 1
     await onFolder(folder)
@@ -80,121 +71,70 @@ export async function verifyHome(
       else if (object.storedOver) problems.push(storedOver(object, null))
       if (account) folders.see(account, object)
       else problems.push(unknown(object))
+      if (account) await seen.see(account, object)
     }
   }
   await folders.leave()
-  const listed = await listHome(archive, home)
-  problems.push(...problemsListed(listed, only))
+  await seen.end()
+  const wal = new WalMap(archive, home, summaries.segmentBytes)
+  const listed = await listSummarised(archive, home, summaries, Infinity, wal)
+  problems.push(...(await problemsListed(archive, home, { listed, summaries, only })))
+  if (only === null) problems.push(...seen.strange, ...(await walProblems(wal, summaries, listed, seen, new Date())))
   const { wal_gaps } = listed
-  const wal = listed.timelines.flatMap(({ timeline, from_lsn, to_lsn }) =>
+  const extents = listed.timelines.flatMap(({ timeline, from_lsn, to_lsn }) =>
     from_lsn === null || to_lsn === null ? [] : [{ timeline, from_lsn, to_lsn }],
   )
-  return { server, system_identifier, ...counted, wal_gaps, wal, problems }
+  return { server, system_identifier, ...counted, wal_gaps, wal: extents, problems: eachOnce(problems) }
 }
 
-/** Compares the folders of backups and dumps with their manifests; a listing gives each folder's keys in one go. */
-class Folders {
-  #current: { kind: 'base' | 'dump'; id: string; objects: Map<string, StoredObject> } | null = null
+/** What was seen of WAL in the listing, as far as it is not whole. */
+class SeenWal {
+  /** that have segments or tails */
+  readonly timelines = new Set<number>()
+  readonly unfinished: UnfinishedSegment[] = []
+  readonly losses: TailLoss[] = []
+  readonly strange: Problem[] = []
+  /** null where no backup says how long a segment is: then there is none to recover, either */
+  readonly #groups: TailGroups | null
 
-  constructor(
-    readonly archive: Archive,
-    readonly home: Home,
-    readonly problems: Problem[],
-    readonly onWhole: (folder: VerifiedFolder) => Promise<void>,
-  ) {}
-
-  async enter(kind: 'base' | 'dump', id: string): Promise<void> {
-    if (this.#current?.id === id && this.#current.kind === kind) return
-    await this.leave()
-    this.#current = { kind, id, objects: new Map() }
-  }
-
-  see(account: Account, object: StoredObject): void {
-    if ('id' in account) this.#current!.objects.set(object.key, object)
-  }
-
-  async leave(): Promise<void> {
-    const folder = this.#current
-    this.#current = null
-    if (!folder) return
-    const { kind, id, objects } = folder
-    const found = await this.#read(kind, id)
-    // What listHome() says of it is said once.
-    if (!found) return
-    for (const object of objects.values()) if (object.storedOver) this.problems.push(storedOver(object, id))
-    const known = new Set([found.manifestKey, ...found.entries.map(({ key }) => key)])
-    for (const key of objects.keys()) {
-      if (known.has(key) || /\/manifest-[0-9a-f]{12}\.json$/.test(key)) continue
-      this.problems.push({ severity: 'warning', id, problem: `${key} is not in the manifest` })
+  constructor(archive: Archive, home: Home, { committed, segmentBytes }: Summaries) {
+    const look = async (group: TailGroup) => {
+      const tails = uncovered(group)
+      if (tails.length === 0) return
+      const { timeline, start } = group
+      const storedAt = new Date(Math.min(...tails.map(({ object }) => object.storedAt.getTime())))
+      this.unfinished.push({ timeline, start, storedAt })
+      const loss = await joinTails(archive, group, tails, segmentBytes)
+      if (loss) this.losses.push(loss)
     }
-    const parts = await this.#locate(id, found.prefix, found.entries)
-    if (parts) await this.onWhole({ kind, id, parts })
+    this.#groups = committed.length === 0 ? null : new TailGroups(archive, home, segmentBytes, look)
   }
 
-  async #read(kind: 'base' | 'dump', id: string) {
-    if (kind === 'base') {
-      const backup = await readBackup(this.archive, this.home, id)
-      if (backup?.state !== 'committed') return null
-      const { manifest, manifestKey } = backup
-      const entries = [...manifest.archives.flatMap(({ parts }) => parts), manifest.backup_manifest]
-      return { manifestKey, entries, prefix: backupPrefix(this.home, id) }
-    }
-    const dump = await readDump(this.archive, this.home, id)
-    if (dump?.state !== 'committed') return null
-    const { manifest, manifestKey } = dump
-    return { manifestKey, entries: partsOfDump(manifest), prefix: dumpPrefix(this.home, id) }
+  async see(account: Account, object: StoredObject): Promise<void> {
+    if (account.kind === 'segment' || account.kind === 'tail') this.timelines.add(account.timeline)
+    if (account.kind !== 'tail' || !this.#groups || (await this.#groups.see(object))) return
+    this.strange.push(odd(`${object.key} lies in no segment of this server`))
   }
 
-  async #locate(id: string, prefix: string, entries: PartEntry[]): Promise<LocatedPart[] | null> {
-    try {
-      const located = await locateEntries(this.archive, prefix, entries)
-      return entries.map(({ key }) => located.get(key)!)
-    } catch (thrown) {
-      this.problems.push({ severity: 'error', id, problem: damage(thrown) })
-      return null
-    }
+  async end(): Promise<void> {
+    await this.#groups?.end()
   }
-}
-
-/** What is damaged is a line of the answer; an archive that does not answer ends it. */
-export function damage(thrown: unknown): string {
-  const error = asPostboxError(thrown)
-  const codes: PostboxError['code'][] = ['object_damaged', 'object_missing', 'wal_invalid', 'wal_missing']
-  if (!codes.includes(error.code)) throw thrown
-  return error.message
-}
-
-function problemsListed({ backups, dumps, wal_gaps, problems }: ListedHome, only: string | null): Problem[] {
-  const found: Problem[] = []
-  for (const { dump_id: id, state, problems: said } of dumps) {
-    if (only !== null && id !== only) continue
-    for (const [index, problem] of said.entries()) {
-      const lost = state === 'damaged' && index === 0
-      found.push({ severity: lost ? 'error' : 'warning', id, problem: `dump: ${problem}` })
-    }
-  }
-  for (const { backup_id: id, state, problems: said } of backups) {
-    if (only !== null && id !== only) continue
-    const lost = state === 'wal missing' || state === 'damaged'
-    for (const [index, problem] of said.entries()) {
-      found.push({ severity: lost && index === said.length - 1 ? 'error' : 'warning', id, problem })
-    }
-  }
-  const newest = backups.find(({ state }) => state === 'restorable')
-  for (const { timeline, from_lsn, to_lsn } of only === null ? wal_gaps : []) {
-    // Before the newest backup it is history; behind it, the times after it are lost.
-    const open = newest === undefined || parseLsn(to_lsn) > parseLsn(newest.start_lsn!)
-    const problem = `WAL of timeline ${timeline} is missing from ${from_lsn} to ${to_lsn}`
-    found.push({ severity: open ? 'error' : 'warning', id: null, problem })
-  }
-  if (only === null) found.push(...problems.map((problem): Problem => ({ severity: 'warning', id: null, problem })))
-  return found
-}
-
-function storedOver({ key }: StoredObject, id: string | null): Problem {
-  return { severity: 'warning', id, problem: `other bytes were stored over ${key} later; its first version counts` }
 }
 
 function unknown({ key }: StoredObject): Problem {
-  return { severity: 'warning', id: null, problem: `${key} has no name that Postbox gives` }
+  return odd(`${key} has no name that Postbox gives`)
+}
+
+/** Of two that say the same, the error; in their order. */
+export function eachOnce(problems: readonly Problem[]): Problem[] {
+  const errors = new Set(
+    problems.flatMap(({ severity, id, problem }) => (severity === 'error' ? [`${id} ${problem}`] : [])),
+  )
+  const said = new Set<string>()
+  return problems.filter(({ severity, id, problem }) => {
+    const text = `${id} ${problem}`
+    if (said.has(text) || (severity === 'warning' && errors.has(text))) return false
+    said.add(text)
+    return true
+  })
 }
