@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import { parseManifestName, sha12 } from '../box/key-names.js'
 import { PostboxError } from '../errors.js'
 import type { Archive, StoredObject } from './archive.js'
@@ -45,8 +45,7 @@ export async function readCommit<Manifest>(
 
   const suspicions = candidates.flatMap(({ object }) => (object.storedOver ? [`${object.key} was stored over`] : []))
   for (const [index, { object, mark }] of candidates.entries()) {
-    const content = await archive.read(object)
-    const sha256 = createHash('sha256').update(content).digest()
+    const { content, sha256 } = await readMarked(archive, object, mark)
     if (sha12(sha256) !== mark) {
       suspicions.push(`${object.key} holds other bytes than its name says`)
       continue
@@ -63,6 +62,17 @@ export async function readCommit<Manifest>(
     }
   }
   return { state: 'damaged', problem: 'no manifest of it can be trusted', suspicions }
+}
+
+/** A manifest and its SHA-256: read once more where that is not the one that its name says. */
+async function readMarked(archive: Archive, object: StoredObject, mark: string) {
+  const read = async () => {
+    const content = await archive.read(object)
+    return { content, sha256: hash('sha256', content, 'buffer') }
+  }
+  const found = await read()
+  // Bytes may have changed on the way, where there is no TLS.
+  return sha12(found.sha256) === mark ? found : read()
 }
 
 async function incomplete(archive: Archive, prefix: string): Promise<Broken | null> {

@@ -99,6 +99,31 @@ describe('prune', () => {
     expect(on.storedWal()).toEqual(wal)
   })
 
+  test('keeps the WAL of a kept backup whose manifest cannot be read for a while', async () => {
+    const all = await on.restorable()
+    const backups = { ...LAST_2.backups, last: 3, hold: [all[0]!] }
+    for (const id of all.slice(0, 2)) {
+      const [key] = on.made.bucket.keys(`${backupPrefix(on.made.home, id)}manifest-`)
+      on.made.bucket.corrupt(key!)
+      const report = await on.run({ backups })
+      on.made.bucket.corrupt(key!)
+      expect(becauseOf(report, id)).toContain('no manifest of it can be trusted')
+      expect(report.lives[0]!.notes).toEqual([expect.stringContaining(`where ${id} lies cannot be told`)])
+      expect(await on.restorable()).toEqual(all)
+    }
+  })
+
+  test('reads a manifest once more before it distrusts it', async () => {
+    const [first] = await on.restorable()
+    const [key] = on.made.bucket.keys(`${backupPrefix(on.made.home, first!)}manifest-`)
+    const { length } = on.made.bucket.get(key!)
+    const fault = { kind: 'status', status: 200, body: 'x'.repeat(length) } as const
+    const stop = on.s3.fail({ op: 'GetObject', key: new RegExp(key!), nth: 1, fault })
+    const report = await on.run({}, false)
+    stop()
+    expect(becauseOf(report, first!)).toBe('no rule keeps it')
+  })
+
   test('never deletes a parent of a kept incremental', async () => {
     const [first] = Object.keys(actions(await on.run({}, false))).sort()
     const child = on.backUp(5, 1, first!)

@@ -39,9 +39,15 @@ export class WalNeeds {
     this.#question = question
     const kept = question.decisions.filter(({ action }) => action === 'keep').map(({ folder }) => folder)
     const placed = kept.filter(({ place }) => place !== null)
-    const incomplete = kept.filter(({ state }) => state === 'incomplete')
-    const first = incomplete.map(({ firstStoredAt }) => firstStoredAt.getTime() - BEFORE_BACKUP_MS)
+    // Still being written, or its manifest cannot be read: any WAL since it was begun may be what it needs.
+    const unplaced = kept.filter(({ place }) => place === null)
+    const first = unplaced.map(({ firstStoredAt }) => firstStoredAt.getTime() - BEFORE_BACKUP_MS)
     this.#writingSince = Math.min(Infinity, ...first)
+    for (const { id } of unplaced.filter(({ state }) => state !== 'incomplete')) {
+      this.notes.push(
+        `where ${id} lies cannot be told: WAL that was stored since it was begun stays as long as it does`,
+      )
+    }
     const sizes = new Set(question.decisions.flatMap(({ folder }) => folder.place?.segmentBytes ?? []))
     this.segmentBytes = sizes.size === 1 ? [...sizes][0]! : null
     if (sizes.size > 1) this.notes.push('its backups have WAL segments of different sizes: no WAL is deleted')
