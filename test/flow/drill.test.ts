@@ -9,6 +9,7 @@ import { scratchDir } from '../sandbox/scratch.js'
 import { sandboxUser } from '../sandbox/user.js'
 import { run } from '../sandbox/run.js'
 import { DrillResult } from '../../src/box/drill-result.js'
+import { drillKey } from '../../src/keyholder/drill/stored-drill.js'
 import { TestIssuer } from '../sandbox/test-issuer.js'
 import { until } from '../sandbox/until.js'
 import { checkOf } from '../faults/observe.js'
@@ -132,6 +133,16 @@ describe.each([15, 18] as const)('a drill of Postgres %i', (version) => {
   test('is heard of by the server, through the issuer', async () => {
     const { postgres } = backedUp
     expect(await checkOf(backedUp, 'drill_age')).toMatchObject({ state: 'ok' })
+    const [known] = results()
+    const stored = DrillResult.parse(JSON.parse(backedUp.bucket.get(known!).toString()))
+    // Of another life of the server, which some other backups are in: not what this one wants to know.
+    const other = {
+      system_identifier: '1',
+      backup_id: '20990101T000000Z-0000',
+      finished_at: '2099-01-01T00:00:00.000Z',
+    }
+    const another: DrillResult = { ...stored, ...other, ok: false }
+    backedUp.bucket.put(drillKey(another), Buffer.from(JSON.stringify(another)))
     const issuer = await TestIssuer.start(backedUp)
     try {
       await backedUp.worker.stop()
@@ -145,7 +156,9 @@ describe.each([15, 18] as const)('a drill of Postgres %i', (version) => {
       expect(await checkOf(backedUp, 'drill_age')).toMatchObject({ state: 'warn' })
       await postgres.query(`select backup.configure('drill_max_age', '60 days')`)
       expect(await checkOf(backedUp, 'drill_age')).toMatchObject({ state: 'ok' })
+      expect(await postgres.query('select from backup.drills')).toHaveLength(1)
     } finally {
+      backedUp.bucket.remove(drillKey(another))
       await issuer.close()
     }
   })

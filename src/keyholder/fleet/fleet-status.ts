@@ -1,5 +1,5 @@
 import type { Archive } from '../archive.js'
-import { lastDrill } from '../drill/stored-drill.js'
+import { lastDrills } from '../drill/stored-drill.js'
 import { inOrder } from '../in-order.js'
 import { lastProbe } from '../probe/stored-probe.js'
 import { servers, systemIdentifiers } from '../stored-backups.js'
@@ -64,11 +64,11 @@ async function lookAtServer(
   { settings, exact, now }: FleetQuestion,
   told: { drilled: ReadonlySet<string>; verified: ReadonlySet<string> },
 ): Promise<StatusLife[]> {
-  const drill = told.drilled.has(server) ? await lastDrill(archive, server) : null
+  const drills = told.drilled.has(server) ? await lastDrills(archive, server) : []
   const verified = told.verified.has(server)
   const lives: LookedAtLife[] = []
   for (const systemIdentifier of await systemIdentifiers(archive, server)) {
-    lives.push(await lookAtLife(archive, { server, systemIdentifier }, { settings, exact, drill, verified, now }))
+    lives.push(await lookAtLife(archive, { server, systemIdentifier }, { settings, exact, drills, verified, now }))
   }
   // As a restore chooses: the newest finished backup, and where there is none, the newest WAL.
   lives.sort(
