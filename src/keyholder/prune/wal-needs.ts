@@ -93,7 +93,7 @@ export class WalNeeds {
     const own = { timeline: place.timeline, from: startOf(folder) }
     // Any grant can make a backup look suspicious: that must not cost the WAL of the window that begins with it.
     const isBefore = since !== null && momentOf(folder) < since.getTime() && folder.state !== 'suspicious'
-    if (isBefore && !leadsIntoWindow(folder, decisions)) {
+    if (isBefore && !leadsFurther(folder, decisions)) {
       const last = segmentStart(place.stopLsn - 1n, place.segmentBytes)
       this.#stretches.push({ ...own, to: last + BigInt(place.segmentBytes) })
       return
@@ -112,6 +112,7 @@ const startOf = ({ place }: StoredFolder): Lsn => segmentStart(place!.startLsn, 
 
 const lesser = (a: Lsn | null, b: Lsn): Lsn => (a === null || b < a ? b : a)
 
-function leadsIntoWindow(folder: StoredFolder, decisions: readonly Decision[]): boolean {
-  return decisions.some((one) => one.folder === folder && one.neededForWindow)
+/** Into the window, or to the last that is known of its life. */
+function leadsFurther(folder: StoredFolder, decisions: readonly Decision[]): boolean {
+  return decisions.some((one) => one.folder === folder && (one.neededForWindow || one.lastOfLife))
 }
