@@ -5,7 +5,7 @@ import type { Archive } from './archive.js'
 import { placeOf, type BackupPlace } from './backup-place.js'
 import { listDumps, type ListedDump } from './dumps/list-dumps.js'
 import { isOfUnknownOrigin, listTimelines, noHistory, type ListedTimeline, type Parting } from './list-timelines.js'
-import { prunedManifests } from './prune/pruned-manifests.js'
+import { PrunedManifests } from './prune/pruned-manifests.js'
 import { storedLate } from './stored-late.js'
 import { backups, type BrokenBackup, type StoredBackup } from './stored-backups.js'
 import { formatTime, microsOf } from './target.js'
@@ -113,12 +113,12 @@ export async function listSummarised(
 
 /** Base backups, newest first, with what is wrong in the chain of their manifests. */
 export async function summariseAll(archive: Archive, home: Home) {
-  const pruned = await prunedManifests(archive, home)
+  const pruned = new PrunedManifests(archive, home)
   const found: (Summary | BrokenBackup)[] = []
   for await (const backup of backups(archive, home)) {
     found.push(backup.state === 'committed' ? summarise(backup) : backup)
   }
-  addBrokenChain(found, pruned)
+  await addBrokenChain(found, pruned)
   const committed = found.filter((one) => one.state === 'committed')
   return { found, committed, pruned, segmentBytes: committed[0]?.segmentBytes ?? 16 * 1024 * 1024 }
 }
@@ -159,12 +159,15 @@ function summarise(backup: StoredBackup): Summary {
   }
 }
 
-/** Each manifest names the one before it, which may have been pruned. `pruned`: their marks. */
-function addBrokenChain(found: readonly (Summary | BrokenBackup)[], pruned: ReadonlySet<string>): void {
+/** Each manifest names the one before it, which may have been pruned. */
+async function addBrokenChain(found: readonly (Summary | BrokenBackup)[], pruned: PrunedManifests): Promise<void> {
   const committed = found.filter((one) => one.state === 'committed')
   const known = new Set(committed.map((one) => one.sha256))
-  for (const { previous, row } of committed.slice(0, -1)) {
-    if (previous !== null && (known.has(previous) || pruned.has(previous.slice(0, 12)))) continue
+  const later = committed.slice(0, -1)
+  const named = later.flatMap(({ previous }) => previous ?? []).filter((previous) => !known.has(previous))
+  const missing = await pruned.unexplained(named.map((previous) => previous.slice(0, 12)))
+  for (const { previous, row } of later) {
+    if (previous !== null && (known.has(previous) || !missing.has(previous.slice(0, 12)))) continue
     // A server that was restored from its first backup has forgotten all before, and begins on a timeline of its own. By
     // time, as ids of one second have no order.
     const older = committed.filter((one) => one.row.started_at! < row.started_at!)

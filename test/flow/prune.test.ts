@@ -317,6 +317,35 @@ describe('prune', () => {
     expect(report.lives[0]!.deletions.map(({ kind }) => kind).sort()).toEqual(['manifest', 'part'])
   })
 
+  test('costs a list no more for all the prunes that ever were, and few requests for what the last one deleted', async () => {
+    const { home, bucket } = on.made
+    const listing = async () => {
+      const before = on.s3.requests.length
+      const { backups, dumps } = await listHome(on.archive, home)
+      const problems = [...backups, ...dumps].flatMap((one) => one.problems)
+      return { requests: on.s3.requests.length - before, problems }
+    }
+    for (const days of [9, 8, 7]) {
+      on.made.clock = () => ago(days)
+      on.made.dump(ago(days).toISOString())
+    }
+    const none = await listing()
+    const closing = { postbox_prune_closed: 1, manifests: ['base/20200101T000000Z-0000/manifest-0123456789ab.json'] }
+    for (let n = 0; n < 500; n++) {
+      const id = `20200101T000000Z-${n.toString(16).padStart(4, '0')}`
+      const key = `.postbox/prune/${home.server}/${home.systemIdentifier}/${id}.closed.json`
+      bucket.put(key, Buffer.from(JSON.stringify(closing)))
+    }
+    expect(await listing()).toEqual(none)
+
+    const [first, second] = await on.restorable()
+    await on.run({ backups: { ...LAST_2.backups, hold: [first!] } })
+    const { requests, problems } = await listing()
+    expect(await on.restorable()).not.toContain(second)
+    expect(problems).toEqual([])
+    expect(requests).toBeLessThan(none.requests + 20)
+  })
+
   test('refuses to tell old from new when clocks differ', async () => {
     on.made.clock = () => ago(-1)
     const ahead = on.made.backup({
