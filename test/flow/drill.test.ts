@@ -1,4 +1,4 @@
-import { readdir, symlink, writeFile } from 'node:fs/promises'
+import { chmod, readdir, readFile, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { BackedUpServer } from '../sandbox/backed-up-server.js'
@@ -178,5 +178,41 @@ describe.each([15, 18] as const)('a drill of Postgres %i', (version) => {
     } finally {
       await issuer.close()
     }
+  })
+
+  test.skipIf(bin === null)('leaves code of the database nothing of what the drill may do', async () => {
+    const { postgres } = backedUp
+    const { directory } = await postgresHome(version)
+    const seen = await scratchDir('seen')
+    await chmod(seen, 0o777)
+    // The restored server's.
+    const note = (name: string) =>
+      `if current_setting('port') = '5432' then copy (select 1) to program 'env > ${seen}/${name}'; end if;`
+    const body = (name: string, then = '') => `language plpgsql as $$ begin ${note(name)} ${then} end $$`
+    await postgres.query(`create function note() returns boolean ${body('query', 'return true;')}`)
+    await postgres.query(`create function note_event() returns event_trigger ${body('event')}`)
+    await postgres.query('create event trigger on_ddl on ddl_command_start execute function note_event()')
+    if (version >= 17) {
+      await postgres.query('create event trigger on_login on login execute function note_event()')
+      await postgres.query('alter database postgres set event_triggers = on')
+    }
+    // Nor do settings of theirs count: neither what no server starts with, nor a library for sessions.
+    await postgres.query('alter system set max_connections = 1')
+    await postgres.query('create database other')
+    await postgres.query(`alter database other set session_preload_libraries = 'no such library'`)
+    await backedUp.backUp()
+    await backedUp.untilDurable()
+
+    await writeFile(sql, 'select note()')
+    const programs = await scratchDir('programs')
+    for (const name of ['postgres', 'pg_ctl']) await symlink(join(directory, 'bin', name), join(programs, name))
+    await symlink(join(bin!, 'pg_amcheck'), join(programs, 'pg_amcheck'))
+    const result = await drill('--sql', sql, '--no-store', '--postgres-bin', programs)
+    expect(result).toMatchObject({ ok: true, problem: null, not_run: [] })
+    // Event triggers fire neither at the login nor when an extension is made; what a query calls knows no key.
+    expect(await readdir(seen)).toEqual(['query'])
+    const names = (await readFile(join(seen, 'query'), 'utf8')).split('\n').map((line) => line.split('=')[0]!)
+    expect(names).toContain('PATH')
+    expect(names.filter((name) => /^(AWS_|POSTBOX_)/.test(name))).toEqual([])
   })
 })
