@@ -2,7 +2,6 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { backupPrefix, basePrefix, homePrefix } from '../../src/box/key-names.js'
 import { listHome } from '../../src/keyholder/list-server.js'
 import { actions, ago, becauseOf, LAST_2, NO_RULE, PrunableArchive } from '../sandbox/prunable-archive.js'
-import { SyntheticArchive } from '../sandbox/synthetic-archive.js'
 
 let on: PrunableArchive
 
@@ -99,31 +98,6 @@ describe('prune', () => {
     expect(on.storedWal()).toEqual(wal)
   })
 
-  test('keeps the WAL of a kept backup whose manifest cannot be read for a while', async () => {
-    const all = await on.restorable()
-    const backups = { ...LAST_2.backups, last: 3, hold: [all[0]!] }
-    for (const id of all.slice(0, 2)) {
-      const [key] = on.made.bucket.keys(`${backupPrefix(on.made.home, id)}manifest-`)
-      on.made.bucket.corrupt(key!)
-      const report = await on.run({ backups })
-      on.made.bucket.corrupt(key!)
-      expect(becauseOf(report, id)).toContain('no manifest of it can be trusted')
-      expect(report.lives[0]!.notes).toEqual([expect.stringContaining(`where ${id} lies cannot be told`)])
-      expect(await on.restorable()).toEqual(all)
-    }
-  })
-
-  test('reads a manifest once more before it distrusts it', async () => {
-    const [first] = await on.restorable()
-    const [key] = on.made.bucket.keys(`${backupPrefix(on.made.home, first!)}manifest-`)
-    const { length } = on.made.bucket.get(key!)
-    const fault = { kind: 'status', status: 200, body: 'x'.repeat(length) } as const
-    const stop = on.s3.fail({ op: 'GetObject', key: new RegExp(key!), nth: 1, fault })
-    const report = await on.run({}, false)
-    stop()
-    expect(becauseOf(report, first!)).toBe('no rule keeps it')
-  })
-
   test('never deletes a parent of a kept incremental', async () => {
     const [first] = Object.keys(actions(await on.run({}, false))).sort()
     const child = on.backUp(5, 1, first!)
@@ -208,91 +182,6 @@ describe('prune', () => {
     expect(report.lives[0]!.deletions.find(({ kind }) => kind === 'tail')).toMatchObject({ objects: 2 })
   })
 
-  describe('of a server with two lives', () => {
-    let old: SyntheticArchive
-    let after: SyntheticArchive
-    let newer: string
-    const LAST_1 = { backups: { ...LAST_2.backups, last: 1 } }
-    const leftOf = ({ home }: SyntheticArchive) => on.s3.bucket('versioned').keys(homePrefix(home))
-    const restorableOf = async (one: SyntheticArchive) => {
-      on.made = one
-      return on.restorable()
-    }
-
-    beforeEach(() => {
-      old = on.made
-      after = new SyntheticArchive(on.s3.bucket('versioned'), old.server, '7000000000000000002')
-      on.made = after
-      newer = on.backUp(1, 8)
-    })
-
-    test('keeps the last good one of the earlier with its WAL until a drill has proved the later one', async () => {
-      const last = (await restorableOf(old)).at(-1)!
-      // What a grant can store, and a drill of what was there before: neither proves the later life.
-      after.drill(ago(7).toISOString(), newer, false)
-      old.drill(ago(5).toISOString(), last)
-      const report = await on.run({ ...LAST_1, pointInTimeSeconds: 86_400 })
-      expect(becauseOf(report, last)).toMatch(/^the last good one of its life, and no drill has proved/)
-      expect(await restorableOf(old)).toEqual([last])
-      expect(leftOf(old).filter((key) => key.includes('/wal/'))).toHaveLength(4)
-
-      after.drill(ago(4).toISOString(), newer)
-      await on.run(LAST_1)
-      expect(leftOf(old)).toEqual([])
-      expect(await restorableOf(after)).toEqual([newer])
-    })
-
-    test('is not misled by a drill of an earlier life into which newer backups were posted', async () => {
-      const [first] = await restorableOf(old)
-      const forged = on.backUp(5, 2)
-      old.drill(ago(1).toISOString(), first!)
-      await on.run({ backups: { ...LAST_2.backups, last: 3 } })
-      expect(await restorableOf(old)).toContain(forged)
-      await on.run(LAST_1)
-      expect(await restorableOf(after)).toEqual([newer])
-    })
-
-    test('takes either life whole when its last good one is dropped, but not both', async () => {
-      const last = (await restorableOf(old)).at(-1)!
-      await on.run(LAST_1, true, [last, newer])
-      expect(leftOf(old)).toEqual([])
-      expect(await restorableOf(after)).toEqual([newer])
-    })
-
-    test('takes the life that was forged when its last good one is dropped', async () => {
-      const last = (await restorableOf(old)).at(-1)!
-      await on.run(LAST_1, true, [newer])
-      expect(leftOf(after)).toEqual([])
-      expect(await restorableOf(old)).toEqual([last])
-    })
-
-    test('keeps the last dump of each', async () => {
-      for (const [made, days] of [
-        [old, 20],
-        [old, 19],
-        [after, 3],
-      ] as const) {
-        made.clock = () => ago(days)
-        made.dump(ago(days).toISOString())
-      }
-      const dumps = { ...NO_RULE, last: 1, forSeconds: 86_400 }
-      const dumpsLeft = () => [...leftOf(old), ...leftOf(after)].filter((key) => /\/dump\/.*\/manifest-/.test(key))
-      await on.run({ backups: null, dumps })
-      expect(dumpsLeft()).toHaveLength(2)
-      after.drill(ago(4).toISOString(), newer)
-      await on.run({ backups: null, dumps })
-      expect(dumpsLeft()).toHaveLength(1)
-    })
-  })
-
-  test('takes WAL of a life that has no backup when another goes on', async () => {
-    const before = new SyntheticArchive(on.s3.bucket('versioned'), on.made.server, '7000000000000000002')
-    before.clock = () => ago(8)
-    before.segments(1, '0/400000', '0/600000')
-    await on.run()
-    expect(on.s3.bucket('versioned').keys(homePrefix(before.home))).toEqual([])
-  })
-
   test('keeps dumps by rules of their own, each database and what is masked apart', async () => {
     const all = await on.restorable()
     const dump = (days: number, of: { database?: string; masked?: boolean } = {}) => {
@@ -315,35 +204,6 @@ describe('prune', () => {
     const { dumps: listed } = await listHome(on.archive, on.made.home)
     expect(listed.flatMap(({ problems }) => problems)).toEqual([])
     expect(report.lives[0]!.deletions.map(({ kind }) => kind).sort()).toEqual(['manifest', 'part'])
-  })
-
-  test('costs a list no more for all the prunes that ever were, and few requests for what the last one deleted', async () => {
-    const { home, bucket } = on.made
-    const listing = async () => {
-      const before = on.s3.requests.length
-      const { backups, dumps } = await listHome(on.archive, home)
-      const problems = [...backups, ...dumps].flatMap((one) => one.problems)
-      return { requests: on.s3.requests.length - before, problems }
-    }
-    for (const days of [9, 8, 7]) {
-      on.made.clock = () => ago(days)
-      on.made.dump(ago(days).toISOString())
-    }
-    const none = await listing()
-    const closing = { postbox_prune_closed: 1, manifests: ['base/20200101T000000Z-0000/manifest-0123456789ab.json'] }
-    for (let n = 0; n < 500; n++) {
-      const id = `20200101T000000Z-${n.toString(16).padStart(4, '0')}`
-      const key = `.postbox/prune/${home.server}/${home.systemIdentifier}/${id}.closed.json`
-      bucket.put(key, Buffer.from(JSON.stringify(closing)))
-    }
-    expect(await listing()).toEqual(none)
-
-    const [first, second] = await on.restorable()
-    await on.run({ backups: { ...LAST_2.backups, hold: [first!] } })
-    const { requests, problems } = await listing()
-    expect(await on.restorable()).not.toContain(second)
-    expect(problems).toEqual([])
-    expect(requests).toBeLessThan(none.requests + 20)
   })
 
   test('refuses to tell old from new when clocks differ', async () => {

@@ -7,8 +7,6 @@ import { openArchive } from '../../src/keyholder/archive.js'
 import { listHomeByEnds } from '../../src/keyholder/fleet/list-by-ends.js'
 import { listHome, type ListedHome } from '../../src/keyholder/list-server.js'
 import { systemIdentifiers } from '../../src/keyholder/stored-backups.js'
-import { KnownNews } from '../../src/keyholder/known-news.js'
-import { createLog } from '../../src/log.js'
 import { fleetStatus, type FleetQuestion } from '../../src/keyholder/fleet/fleet-status.js'
 import type { StatusLife, StatusReport } from '../../src/keyholder/fleet/status-report.js'
 import { standardSettings } from '../../src/keyholder/fleet/status-settings.js'
@@ -206,30 +204,6 @@ describe('one server', () => {
     const settings = { ...standardSettings, verifyMaxAgeSeconds: 86_400 }
     const { life: strict } = await status('details', { server: 'long', settings })
     expect(names(strict)).toContain('verify_age')
-  })
-
-  test('shows the drill of the life that goes on, though an earlier one was drilled later, and the issuer tells of it', async () => {
-    const bucket = s3.bucket('details')
-    const before = new FleetServer(bucket, 'upgraded', NOW, 30)
-    const after = new FleetServer(bucket, 'upgraded', NOW, 5, 4, '7000000000000000002')
-    const [old, newer] = [before.backUp(20), after.backUp(4)]
-    before.wal(20, 10)
-    after.wal(4)
-    // As it was stored before names told the life.
-    after.drill(3.5, newer, false)
-    const [first] = bucket.keys('.postbox/drill/upgraded/')
-    bucket.put(first!.replace('.7000000000000000002', ''), bucket.get(first!))
-    bucket.remove(first!)
-    after.drill(3, newer)
-    before.drill(2, old)
-    const { report } = await status('details', { server: 'upgraded' })
-    expect(report.servers.map(({ current, last_drill }) => [current, last_drill?.backup_id, last_drill?.ok])).toEqual([
-      [true, newer, true],
-      [false, old, true],
-    ])
-    const known = await new KnownNews(openArchive(client, 'details'), createLog('silent')).of('upgraded')
-    expect(known.drill?.backup_id).toBe(newer)
-    expect(known.drills?.map(({ backup_id }) => backup_id)).toEqual([newer, old])
   })
 
   test('is said to have WAL in two ways where two servers wrote it, or one does not follow the other', async () => {
