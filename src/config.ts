@@ -260,6 +260,15 @@ export function searchPath(env: Environment = process.env): string[] {
   return (env.PATH ?? '').split(':').filter((directory) => directory.startsWith('/'))
 }
 
+/** What a program needs that is to learn nothing of us, then `more`. */
+export function bareEnvironment(
+  more: Record<string, string>,
+  env: Environment = process.env,
+): Record<string, string | undefined> {
+  const kept = Object.entries(env).filter(([name]) => /^(PATH|TZ|LANG|LD_LIBRARY_PATH)$/.test(name))
+  return { ...Object.fromEntries(kept), ...more }
+}
+
 /** All of our environment, for a Postgres whose restore_command needs the S3 keys in it. */
 export function inheritedEnvironment(
   extra: Record<string, string>,

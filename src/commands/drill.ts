@@ -28,7 +28,11 @@ Examples:
   $ postbox drill --server db1 --backup random --run-as postgres
 
 It needs room for the whole database, and Postgres of its major version. The restored server listens nowhere, archives
-nothing and runs no jobs. The result is kept in the bucket; the issuer passes it on, and backup.drills shows it.
+nothing, runs no jobs and takes no settings from the backup. Its code runs, though: a database that somebody has taken may hold
+any. The server has no S3 key in its environment then, but the user that runs it can read what is that user's: name another
+with --run-as, or use a machine and a key that may only read.
+
+The result is kept in the bucket; the issuer passes it on, and backup.drills shows it.
 
 Exit codes: 0 everything was good, 1 something was not.`
 

@@ -23,8 +23,8 @@ export interface IssuerOptions {
 /**
  * The HTTP service that signs grants.
  *
- * `POST /v1/grants` with `Authorization: Bearer <token>`: 200 `{ grant, known: { drill?, kept? } }`, 401 for a wrong token, 503 while it
- * cannot sign. `GET /health`: 200 `{ ok: true }` after it has signed a policy and thrown it away.
+ * `POST /v1/grants` with `Authorization: Bearer <token>`: 200 `{ grant, known: { drill?, drills?, kept? } }`, 401 for a wrong
+ * token, 503 while it cannot sign. `GET /health`: 200 `{ ok: true }` after it has signed a policy and thrown it away.
  *
  * Neither needs a body. The caller listens and closes.
  */

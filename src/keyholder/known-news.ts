@@ -2,7 +2,7 @@ import type { DrillResult } from '../box/drill-result.js'
 import type { KeptArchive } from '../box/kept-archive.js'
 import type { Logger } from '../log.js'
 import type { Archive } from './archive.js'
-import { lastDrill } from './drill/stored-drill.js'
+import { lastDrills } from './drill/stored-drill.js'
 import { lastKept } from './prune/stored-kept.js'
 
 /** A grant must not wait for long for what is only news. */
@@ -12,8 +12,10 @@ const MAX_KEPT_CHARS = 700_000
 
 /** What the keyholder knows of a server and the server does not. */
 export interface News {
-  /** the newest one */
+  /** of the life that goes on as far as drills tell; for workers that do not know `drills` */
   drill?: DrillResult
+  /** the newest of each of its lives */
+  drills?: DrillResult[]
   /** what of each of its lives is stored, since prune last deleted the rest */
   kept?: KeptArchive[]
 }
@@ -28,12 +30,13 @@ export class KnownNews {
   ) {}
 
   async of(server: string): Promise<News> {
-    const [drill, kept] = await Promise.all([
-      this.#soon(lastDrill(this.archive, server)),
+    const [drills, kept] = await Promise.all([
+      this.#soon(lastDrills(this.archive, server)),
       this.#soon(lastKept(this.archive, server)),
     ])
     const tooMuch = JSON.stringify(kept).length > MAX_KEPT_CHARS
-    return { ...(drill && { drill }), ...(kept && kept.length > 0 && !tooMuch && { kept }) }
+    const [drill] = drills ?? []
+    return { ...(drill && { drill, drills: drills! }), ...(kept && kept.length > 0 && !tooMuch && { kept }) }
   }
 
   async #soon<T>(asked: Promise<T>): Promise<T | null> {

@@ -6,7 +6,7 @@ import { placeOf, type BackupPlace } from './backup-place.js'
 import { listDumps, type ListedDump } from './dumps/list-dumps.js'
 import { gapFloor } from './gap-floor.js'
 import { isOfUnknownOrigin, listTimelines, noHistory, type ListedTimeline, type Parting } from './list-timelines.js'
-import { prunedManifests } from './prune/pruned-manifests.js'
+import { PrunedManifests } from './prune/pruned-manifests.js'
 import { storedLate } from './stored-late.js'
 import { backups, firstSegmentBytes, type BrokenBackup, type StoredBackup } from './stored-backups.js'
 import { formatTime, microsOf } from './target.js'
@@ -141,19 +141,19 @@ export function notListed({ server, systemIdentifier }: Home, { code, message }:
 export interface Summaries {
   found: (Summary | BrokenBackup)[]
   committed: Summary[]
-  /** marks of the manifests that prune deleted */
-  pruned: ReadonlySet<string>
+  /** what prune says that it deleted */
+  pruned: PrunedManifests
   segmentBytes: number
 }
 
 /** Reads all manifests of base backups. */
 export async function summariseAll(archive: Archive, home: Home): Promise<Summaries> {
-  const pruned = await prunedManifests(archive, home)
+  const pruned = new PrunedManifests(archive, home)
   const found: (Summary | BrokenBackup)[] = []
   for await (const backup of backups(archive, home)) {
     found.push(backup.state === 'committed' ? summarise(backup) : backup)
   }
-  addBrokenChain(found, pruned)
+  await addBrokenChain(found, pruned)
   const committed = found.filter((one) => one.state === 'committed')
   return { found, committed, pruned, segmentBytes: firstSegmentBytes(committed) ?? 16 * 1024 * 1024 }
 }
@@ -203,12 +203,15 @@ export const MANIFEST_GONE = 'the manifest before it is not the one that it name
 export const NAMES_NO_MANIFEST =
   'it names no manifest before it, and there are older ones: it knew of none, or was forged'
 
-/** Each manifest names the one before it, which may have been pruned. `pruned`: their marks. */
-function addBrokenChain(found: readonly (Summary | BrokenBackup)[], pruned: ReadonlySet<string>): void {
+/** Each manifest names the one before it, which may have been pruned. */
+async function addBrokenChain(found: readonly (Summary | BrokenBackup)[], pruned: PrunedManifests): Promise<void> {
   const committed = found.filter((one) => one.state === 'committed')
   const known = new Set(committed.map((one) => one.sha256))
-  for (const { previous, row } of committed.slice(0, -1)) {
-    if (previous !== null && (known.has(previous) || pruned.has(previous.slice(0, 12)))) continue
+  const later = committed.slice(0, -1)
+  const named = later.flatMap(({ previous }) => previous ?? []).filter((previous) => !known.has(previous))
+  const missing = await pruned.unexplained(named.map((previous) => previous.slice(0, 12)))
+  for (const { previous, row } of later) {
+    if (previous !== null && (known.has(previous) || !missing.has(previous.slice(0, 12)))) continue
     // A server that was restored from its first backup has forgotten all before, and begins on a timeline of its own. By
     // time, as ids of one second have no order.
     const older = committed.filter((one) => one.row.started_at! < row.started_at!)

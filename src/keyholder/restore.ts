@@ -24,6 +24,8 @@ export interface RestoreJob {
   owner: Owner
   action: TargetAction
   restoreCommand: string
+  /** whether what ALTER SYSTEM has set stays set; yes unless said otherwise */
+  keepSettings?: boolean
   /** requests to the archive at once */
   jobs: number
   /** called as parts are unpacked, with their stored and raw bytes */
@@ -133,7 +135,14 @@ async function writeLinks({ dataDir, places, moved }: RestoreJob, writer: FileWr
   map.end()
 }
 
-async function writeRecovery({ plan, dataDir, owner, action, restoreCommand }: RestoreJob): Promise<void> {
+async function writeRecovery({
+  plan,
+  dataDir,
+  owner,
+  action,
+  restoreCommand,
+  keepSettings = true,
+}: RestoreJob): Promise<void> {
   const settings = {
     restoreCommand,
     recoveryEndCommand: recoveryEndCommandLine(),
@@ -145,7 +154,7 @@ async function writeRecovery({ plan, dataDir, owner, action, restoreCommand }: R
     restored: `${plan.backup.backupId} at ${new Date().toISOString()}`,
   }
   const file = join(dataDir, 'postgresql.auto.conf')
-  const previous = await readFile(file, 'utf8').catch(() => '')
+  const previous = keepSettings ? await readFile(file, 'utf8').catch(() => '') : ''
   for (const [path, content] of [
     ...(plan.choice ? [[join(dataDir, CHOICE), plan.choice.format()] as const] : []),
     [file, recoveryConfiguration(previous, settings)],

@@ -103,12 +103,17 @@ export class Spool {
   }
 
   async hasPrefetcher(): Promise<boolean> {
+    return (await this.prefetcherPid()) !== null
+  }
+
+  /** Process id of the prefetcher; null when there is none that lives. */
+  async prefetcherPid(): Promise<number | null> {
     try {
       const { mtimeMs } = await stat(this.pathOf('prefetcher'))
       const pid = Number(await readFile(this.pathOf('prefetcher'), 'utf8'))
-      return Date.now() - mtimeMs < STALE_MS && isAlive(pid)
+      return Date.now() - mtimeMs < STALE_MS && isAlive(pid) ? pid : null
     } catch {
-      return false
+      return null
     }
   }
 
@@ -151,7 +156,8 @@ export async function postmasterPid(dataDir: string): Promise<number | null> {
   return pid > 0 && isAlive(pid) ? pid : null
 }
 
-function isAlive(pid: number): boolean {
+/** Whether a process has this number. */
+export function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0)
     return true

@@ -11,7 +11,12 @@ import { asPostboxError, PostboxError } from '../errors.js'
 import type { Secret } from '../secret.js'
 import { Backoff } from './backoff.js'
 
-const News = z.object({ drill: DrillResult.nullish().catch(null), kept: z.array(KeptArchive).nullish().catch(null) })
+const News = z.object({
+  /** from an issuer that does not know `drills` */
+  drill: DrillResult.nullish().catch(null),
+  drills: z.array(DrillResult).nullish().catch(null),
+  kept: z.array(KeptArchive).nullish().catch(null),
+})
 
 /** An issuer may be away for as long as a grant lasts; asking every hour keeps most of that in hand. */
 const REFRESH_EVERY_MS = 3_600_000
@@ -112,7 +117,8 @@ export class GrantKeeper {
   /** What the keyholder knows. Not understood is not heard: it may be newer than we are. */
   async #hear(news: unknown): Promise<void> {
     const { catalog, log } = this.options
-    const { drill, kept } = News.safeParse(news).data ?? {}
+    const { drill: newest, drills, kept } = News.safeParse(news).data ?? {}
+    const drill = drills ? await this.#ownDrill(drills) : newest
     if (drill && (await catalog.recordDrill(drill)))
       log.info({ backupId: drill.backup_id, ok: drill.ok }, 'heard of a drill')
     for (const one of kept ?? []) {
@@ -121,6 +127,13 @@ export class GrantKeeper {
       if (rows > 0) log.info({ rows, listedAt: one.listed_at }, 'heard of what was pruned: it is not offered any more')
       this.#heard.set(one.system_identifier, one.listed_at)
     }
+  }
+
+  /** Of this life of the server: what was proved of an earlier one says nothing of its backups. */
+  async #ownDrill(drills: readonly DrillResult[]): Promise<DrillResult | null> {
+    if (drills.length === 0) return null
+    const { system_identifier } = await this.options.catalog.walIdentity()
+    return drills.find((one) => one.system_identifier === system_identifier) ?? null
   }
 
   #use(grant: Grant): void {

@@ -15,7 +15,8 @@ import { parseSegmentName } from '../../src/wal/segment.js'
 import { parseSegmentKey } from '../../src/box/key-names.js'
 import { startS3, type LocalS3 } from '../sandbox/s3/server.js'
 import { sdkClient } from '../sandbox/s3/test-grant.js'
-import { happening, ServerHistory, type Happening } from './server-history.js'
+import { idsOf, mustStay } from './must-stay.js'
+import { happening, ServerHistory, type Happening, type MadeBackup } from './server-history.js'
 
 let s3: LocalS3
 let client: S3Client
@@ -59,6 +60,9 @@ const rounds = fc.array(
     retention,
     /** the deletion at which the run is interrupted */
     interruptedAt: fc.option(fc.integer({ min: 1, max: 12 })),
+    /** a backup on hold, and one whose manifest cannot be read meanwhile */
+    held: fc.option(fc.nat(20)),
+    unreadable: fc.option(fc.nat(20)),
   }),
   { minLength: 2, maxLength: 4 },
 )
@@ -66,9 +70,9 @@ const rounds = fc.array(
 test('whatever happens to a server and whatever its retention, all that is promised can be restored after a prune', async () => {
   const property = fc.asyncProperty(rounds, async (all) => {
     const history = begin()
-    for (const { happenings, retention: rules, interruptedAt } of all) {
+    for (const { happenings, ...how } of all) {
       for (const one of happenings as Happening[]) history.happen(one)
-      await pruneAndCheck(history, rules, interruptedAt)
+      await pruneAndCheck(history, how)
     }
   })
   await fc.assert(property, { numRuns: HISTORIES, endOnFailure: true })
@@ -83,29 +87,58 @@ function begin(): ServerHistory {
   })
 }
 
-async function pruneAndCheck(history: ServerHistory, rules: Retention, interruptedAt: number | null): Promise<void> {
+interface Round {
+  retention: Retention
+  interruptedAt: number | null
+  held: number | null
+  unreadable: number | null
+}
+
+async function pruneAndCheck(history: ServerHistory, round: Round): Promise<void> {
   const { server } = history
-  const request = { server, retention: rules, drop: [] }
   const hint = history.lives.some(({ home }) => s3.bucket('b').keys(homePrefix(home)).length > 0)
   if (!hint) return
-  const foretold = await prune(archive, { ...request, confirm: false })
-  const promised = await promises(history, foretold, rules)
-  const stop = interruptedAt
-    ? s3.fail({ op: 'DeleteObject', nth: interruptedAt, times: 99, fault: { kind: 'status', status: 400 } })
+  const stored = history.backups.filter((one) => history.manifestsOf(one).length > 0)
+  const pick = (which: number | null) => (which === null ? null : (stored[which % stored.length] ?? null))
+  const [held, unreadable] = [pick(round.held), pick(round.unreadable)]
+  const rules = withHold(round.retention, held)
+  const must = mustStay(stored, rules, history.now, unreadable)
+  const promised = await promises(history, stored, must, rules)
+  const request = { server, retention: rules, drop: [] }
+  /** Prunes, while the manifests of one cannot be read. */
+  const run = async (confirm: boolean) => {
+    const manifests = unreadable ? history.manifestsOf(unreadable) : []
+    for (const key of manifests) s3.bucket('b').corrupt(key)
+    try {
+      return await prune(archive, { ...request, confirm })
+    } finally {
+      for (const key of manifests) s3.bucket('b').corrupt(key)
+    }
+  }
+  const foretold = await run(false)
+  const stop = round.interruptedAt
+    ? s3.fail({ op: 'DeleteObject', nth: round.interruptedAt, times: 99, fault: { kind: 'status', status: 400 } })
     : null
-  const done = await prune(archive, { ...request, confirm: true }).catch((error: unknown) => error as PostboxError)
+  const done = await run(true).catch((error: unknown) => error as PostboxError)
   stop?.()
   if (done instanceof Error) {
     if (done.code !== 'archive_refused') throw done
     await nothingHalf(history)
     await kept(promised)
-    await prune(archive, { ...request, confirm: true })
+    await run(true)
   }
   await nothingHalf(history)
   await kept(promised)
+  const left = idsOf(stored.filter((one) => history.manifestsOf(one).length > 0))
+  if (rules.pointInTimeSeconds === null) expect(left).toEqual(idsOf(must))
+  else expect(left).toEqual(expect.arrayContaining(idsOf(must)))
   nothingInFront(history, foretold)
-  const again = await prune(archive, { ...request, confirm: false })
+  const again = await run(false)
   expect(again.totals.delete_objects).toBe(0)
+}
+
+function withHold(rules: Retention, held: MadeBackup | null): Retention {
+  return held ? { ...rules, backups: { ...rules.backups!, hold: [held.id] } } : rules
 }
 
 /** A restore, and how far it goes. */
@@ -116,35 +149,34 @@ interface Promised {
 }
 
 /** What can be restored now and must be restorable then: by this code, not by prune's. */
-async function promises(history: ServerHistory, report: PruneReport, rules: Retention): Promise<Promised[]> {
-  const now = history.now.getTime()
+async function promises(
+  history: ServerHistory,
+  stored: readonly MadeBackup[],
+  must: readonly MadeBackup[],
+  rules: Retention,
+): Promise<Promised[]> {
   const window = rules.pointInTimeSeconds
-  const since = window === null ? null : now - window * 1000
+  const since = window === null ? null : history.now.getTime() - window * 1000
   const found: Promised[] = []
-  for (const { system_identifier, decisions } of report.lives) {
-    const good = decisions.filter(({ kind, action, state }) => kind === 'base' && action === 'keep' && state === 'good')
-    for (const { id, stored_at } of good) {
-      await add(found, {
-        systemIdentifier: system_identifier,
-        backupId: id,
-        target: { kind: 'immediate' },
-        timeline: 'current',
-      })
-      if (since !== null && Date.parse(stored_at) < since) continue
-      for (const timeline of timelinesOf(history, system_identifier, 0)) {
-        await add(found, { systemIdentifier: system_identifier, backupId: id, target: { kind: 'latest' }, timeline })
-      }
+  for (const one of must) {
+    const of = { systemIdentifier: one.home.systemIdentifier, backupId: one.id }
+    await add(found, { ...of, target: { kind: 'immediate' }, timeline: 'current' })
+    // Of what lies before the window only its own WAL is promised.
+    if (since !== null && one.storedAt.getTime() < since) continue
+    for (const timeline of timelinesOf(history, of.systemIdentifier, 0)) {
+      await add(found, { ...of, target: { kind: 'latest' }, timeline })
     }
-    if (since === null) continue
-    const times = history.commits.filter((at) => at.getTime() >= since)
+  }
+  if (since === null) return found
+  const times = history.commits.filter((at) => at.getTime() >= since)
+  for (const systemIdentifier of new Set(stored.map(({ home }) => home.systemIdentifier))) {
     for (const at of times.filter((_, index) => index % 2 === 0)) {
-      for (const timeline of timelinesOf(history, system_identifier, since)) {
+      for (const timeline of timelinesOf(history, systemIdentifier, since)) {
         const target = { kind: 'time' as const, micros: microsOf(at) }
-        await add(found, { systemIdentifier: system_identifier, backupId: null, target, timeline })
+        await add(found, { systemIdentifier, backupId: null, target, timeline })
       }
     }
   }
-  if (goodOf(report).length > 0) expect(goodOf(report).some(({ action }) => action === 'keep')).toBe(true)
   return found
 
   async function add(
@@ -156,9 +188,6 @@ async function promises(history: ServerHistory, report: PruneReport, rules: Rete
     if (plan) to.push({ request, timeline: plan.timeline, reachable: plan.reachableLsn })
   }
 }
-
-const goodOf = ({ lives }: PruneReport): ReportedDecision[] =>
-  lives.flatMap(({ decisions }) => decisions.filter(({ kind, state }) => kind === 'base' && state === 'good'))
 
 /** Timelines whose WAL was stored since then. */
 function timelinesOf(history: ServerHistory, systemIdentifier: string, since: number): TargetTimeline[] {
@@ -198,7 +227,9 @@ function nothingInFront(history: ServerHistory, report: PruneReport): void {
   const bucket = s3.bucket('b')
   for (const { system_identifier, decisions, kept_wal } of report.lives) {
     const keptOnes = decisions.filter(({ kind, action }) => kind === 'base' && action === 'keep')
-    if (keptOnes.length === 0 || keptOnes.some(({ state }) => state === 'incomplete')) continue
+    const isUnplaced = ({ state, because }: ReportedDecision) =>
+      state === 'incomplete' || because.includes('no manifest of it can be trusted')
+    if (keptOnes.length === 0 || keptOnes.some(isUnplaced)) continue
     const oldest = kept_wal
       .map(({ from_lsn }) => Number.parseInt(from_lsn.split('/')[1]!, 16))
       .sort((a, b) => a - b)[0]!

@@ -1,5 +1,5 @@
 import fc from 'fast-check'
-import { parseSegmentKey, previousOfFirst, parseHistoryKey } from '../../src/box/key-names.js'
+import { backupPrefix, parseSegmentKey, previousOfFirst, parseHistoryKey, type Home } from '../../src/box/key-names.js'
 import { formatLsn } from '../../src/wal/lsn.js'
 import type { Bucket } from '../sandbox/s3/store.js'
 import { SyntheticArchive } from '../sandbox/synthetic-archive.js'
@@ -16,6 +16,12 @@ export type Happening =
   | { kind: 'split'; segments: number; hours: number }
   | { kind: 'upgrade'; hours: number }
   | { kind: 'dump'; hours: number }
+  /** a drill proves the newest backup */
+  | { kind: 'drill'; hours: number }
+  /** somebody with a grant posts a backup of another life that looks good */
+  | { kind: 'forge'; hours: number }
+  /** and a second manifest for one of the backups */
+  | { kind: 'doubt'; hours: number; which: number }
 
 const hours = fc.integer({ min: 1, max: 60 })
 const few = fc.integer({ min: 1, max: 3 })
@@ -37,7 +43,21 @@ export const happening: fc.Arbitrary<Happening> = fc.oneof(
   { weight: 1, arbitrary: fc.record({ kind: kind('split'), segments: few, hours }) },
   { weight: 1, arbitrary: fc.record({ kind: kind('upgrade'), hours }) },
   { weight: 2, arbitrary: fc.record({ kind: kind('dump'), hours }) },
+  { weight: 1, arbitrary: fc.record({ kind: kind('drill'), hours }) },
+  { weight: 1, arbitrary: fc.record({ kind: kind('forge'), hours }) },
+  { weight: 1, arbitrary: fc.record({ kind: kind('doubt'), hours, which: fc.nat(20) }) },
 )
+
+/** A backup that was finished. */
+export interface MadeBackup {
+  home: Home
+  id: string
+  storedAt: Date
+  /** it has a second manifest */
+  doubtful: boolean
+  /** a drill found it good */
+  proved: boolean
+}
 
 /** A server whose archive is written as a worker would, without bytes that could be replayed. */
 export class ServerHistory {
@@ -45,6 +65,10 @@ export class ServerHistory {
   readonly lives: SyntheticArchive[] = []
   /** when each transaction that can be restored to was committed, oldest first */
   readonly commits: Date[] = []
+  /** oldest first; prune may have deleted them */
+  readonly backups: MadeBackup[] = []
+  #forged: SyntheticArchive | null = null
+  #forgedAt = MB
   #timeline = 1
   #highest = 1
   #at = MB
@@ -84,6 +108,15 @@ export class ServerHistory {
       case 'upgrade':
         this.made = this.#newLife()
         break
+      case 'drill':
+        this.#drill()
+        break
+      case 'forge':
+        this.#forge()
+        break
+      case 'doubt':
+        this.#doubt(what.which)
+        break
       default:
         this.made.dump(this.now.toISOString())
     }
@@ -117,10 +150,46 @@ export class ServerHistory {
     const stop = formatLsn(this.#at - MB + 256n)
     const times = { startedAt: this.now.toISOString(), stoppedAt: this.now.toISOString() }
     const manifest = this.made.backup({ ...times, timeline, start, stop })
-    if (finished) return
-    const { server, systemIdentifier } = this.made.home
-    const prefix = `${server}/${systemIdentifier}/base/${manifest.backup_id}/manifest-`
-    for (const key of this.bucket.keys(prefix)) this.bucket.remove(key)
+    if (finished) this.#finished(this.made, manifest.backup_id)
+    else for (const key of this.manifestsOf({ home: this.made.home, id: manifest.backup_id })) this.bucket.remove(key)
+  }
+
+  manifestsOf({ home, id }: Pick<MadeBackup, 'home' | 'id'>): string[] {
+    return this.bucket.keys(`${backupPrefix(home, id)}manifest-`)
+  }
+
+  #finished({ home }: SyntheticArchive, id: string): void {
+    this.backups.push({ home, id, storedAt: this.now, doubtful: false, proved: false })
+  }
+
+  #drill(): void {
+    const newest = this.backups.findLast(({ home }) => home === this.made.home)
+    if (!newest || newest.doubtful || this.manifestsOf(newest).length === 0) return
+    newest.proved = true
+    this.made.drill(this.now.toISOString(), newest.id)
+  }
+
+  #forge(): void {
+    if (!this.#forged) {
+      this.#forged = new SyntheticArchive(this.bucket, this.server, '7999999999999999999')
+      this.#forged.clock = () => this.now
+      this.lives.push(this.#forged)
+    }
+    const [start, stop] = [formatLsn(this.#forgedAt + 40n), formatLsn(this.#forgedAt + 256n)]
+    const times = { startedAt: this.now.toISOString(), stoppedAt: this.now.toISOString() }
+    this.#forged.segment(1, start)
+    this.#forgedAt += MB
+    this.#finished(this.#forged, this.#forged.backup({ ...times, start, stop }).backup_id)
+  }
+
+  #doubt(which: number): void {
+    const there = this.backups.filter((one) => this.manifestsOf(one).length > 0)
+    const one = there[which % there.length]
+    if (!one) return
+    one.doubtful = true
+    this.bucket.put(`${backupPrefix(one.home, one.id)}manifest-0123456789ab.json`, Buffer.from('{}'), {
+      storedAt: this.now,
+    })
   }
 
   /** The unfinished segment is left in the middle; the old primary may go on without knowing. */

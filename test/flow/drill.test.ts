@@ -1,4 +1,4 @@
-import { readdir, symlink, writeFile } from 'node:fs/promises'
+import { chmod, readdir, readFile, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { BackedUpServer } from '../sandbox/backed-up-server.js'
@@ -9,6 +9,7 @@ import { scratchDir } from '../sandbox/scratch.js'
 import { sandboxUser } from '../sandbox/user.js'
 import { run } from '../sandbox/run.js'
 import { DrillResult } from '../../src/box/drill-result.js'
+import { drillKey } from '../../src/keyholder/drill/stored-drill.js'
 import { TestIssuer } from '../sandbox/test-issuer.js'
 import { until } from '../sandbox/until.js'
 import { checkOf } from '../faults/observe.js'
@@ -132,6 +133,16 @@ describe.each([15, 18] as const)('a drill of Postgres %i', (version) => {
   test('is heard of by the server, through the issuer', async () => {
     const { postgres } = backedUp
     expect(await checkOf(backedUp, 'drill_age')).toMatchObject({ state: 'ok' })
+    const [known] = results()
+    const stored = DrillResult.parse(JSON.parse(backedUp.bucket.get(known!).toString()))
+    // Of another life of the server, which some other backups are in: not what this one wants to know.
+    const other = {
+      system_identifier: '1',
+      backup_id: '20990101T000000Z-0000',
+      finished_at: '2099-01-01T00:00:00.000Z',
+    }
+    const another: DrillResult = { ...stored, ...other, ok: false }
+    backedUp.bucket.put(drillKey(another), Buffer.from(JSON.stringify(another)))
     const issuer = await TestIssuer.start(backedUp)
     try {
       await backedUp.worker.stop()
@@ -145,7 +156,9 @@ describe.each([15, 18] as const)('a drill of Postgres %i', (version) => {
       expect(await checkOf(backedUp, 'drill_age')).toMatchObject({ state: 'warn' })
       await postgres.query(`select backup.configure('drill_max_age', '60 days')`)
       expect(await checkOf(backedUp, 'drill_age')).toMatchObject({ state: 'ok' })
+      expect(await postgres.query('select from backup.drills')).toHaveLength(1)
     } finally {
+      backedUp.bucket.remove(drillKey(another))
       await issuer.close()
     }
   })
@@ -165,5 +178,41 @@ describe.each([15, 18] as const)('a drill of Postgres %i', (version) => {
     } finally {
       await issuer.close()
     }
+  })
+
+  test.skipIf(bin === null)('leaves code of the database nothing of what the drill may do', async () => {
+    const { postgres } = backedUp
+    const { directory } = await postgresHome(version)
+    const seen = await scratchDir('seen')
+    await chmod(seen, 0o777)
+    // The restored server's.
+    const note = (name: string) =>
+      `if current_setting('port') = '5432' then copy (select 1) to program 'env > ${seen}/${name}'; end if;`
+    const body = (name: string, then = '') => `language plpgsql as $$ begin ${note(name)} ${then} end $$`
+    await postgres.query(`create function note() returns boolean ${body('query', 'return true;')}`)
+    await postgres.query(`create function note_event() returns event_trigger ${body('event')}`)
+    await postgres.query('create event trigger on_ddl on ddl_command_start execute function note_event()')
+    if (version >= 17) {
+      await postgres.query('create event trigger on_login on login execute function note_event()')
+      await postgres.query('alter database postgres set event_triggers = on')
+    }
+    // Nor do settings of theirs count: neither what no server starts with, nor a library for sessions.
+    await postgres.query('alter system set max_connections = 1')
+    await postgres.query('create database other')
+    await postgres.query(`alter database other set session_preload_libraries = 'no such library'`)
+    await backedUp.backUp()
+    await backedUp.untilDurable()
+
+    await writeFile(sql, 'select note()')
+    const programs = await scratchDir('programs')
+    for (const name of ['postgres', 'pg_ctl']) await symlink(join(directory, 'bin', name), join(programs, name))
+    await symlink(join(bin!, 'pg_amcheck'), join(programs, 'pg_amcheck'))
+    const result = await drill('--sql', sql, '--no-store', '--postgres-bin', programs)
+    expect(result).toMatchObject({ ok: true, problem: null, not_run: [] })
+    // Event triggers fire neither at the login nor when an extension is made; what a query calls knows no key.
+    expect(await readdir(seen)).toEqual(['query'])
+    const names = (await readFile(join(seen, 'query'), 'utf8')).split('\n').map((line) => line.split('=')[0]!)
+    expect(names).toContain('PATH')
+    expect(names.filter((name) => /^(AWS_|POSTBOX_)/.test(name))).toEqual([])
   })
 })

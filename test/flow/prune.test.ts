@@ -2,7 +2,6 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { backupPrefix, basePrefix, homePrefix } from '../../src/box/key-names.js'
 import { listHome } from '../../src/keyholder/list-server.js'
 import { actions, ago, becauseOf, LAST_2, NO_RULE, PrunableArchive } from '../sandbox/prunable-archive.js'
-import { SyntheticArchive } from '../sandbox/synthetic-archive.js'
 
 let on: PrunableArchive
 
@@ -181,20 +180,6 @@ describe('prune', () => {
     for (const key of spent) expect(on.stored()).not.toContain(key)
     for (const key of [twice!, other!, unfinished!, fresh!]) expect(on.stored()).toContain(key)
     expect(report.lives[0]!.deletions.find(({ kind }) => kind === 'tail')).toMatchObject({ objects: 2 })
-  })
-
-  test('takes a whole life from before an upgrade when nothing of it is kept, and not while it has the last good one', async () => {
-    const old = on.made
-    const after = new SyntheticArchive(on.s3.bucket('versioned'), old.server, '7000000000000000002')
-    after.clock = () => ago(8)
-    after.segments(1, '0/400000', '0/600000')
-    await on.run({ backups: { ...LAST_2.backups, last: 1 } })
-    expect(await on.restorable()).toHaveLength(1)
-    on.made = after
-    const id = on.backUp(1, 8)
-    await on.run({ backups: { ...LAST_2.backups, last: 1 } })
-    expect(on.s3.bucket('versioned').keys(homePrefix(old.home))).toEqual([])
-    expect(await on.restorable()).toEqual([id])
   })
 
   test('keeps dumps by rules of their own, each database and what is masked apart', async () => {

@@ -14,7 +14,9 @@ import {
   type Previous,
 } from '../../src/box/key-names.js'
 import { formatDumpManifest, type DumpManifest } from '../../src/box/dump-manifest.js'
+import type { DrillResult } from '../../src/box/drill-result.js'
 import { formatManifest, type Manifest } from '../../src/box/manifest.js'
+import { drillKey } from '../../src/keyholder/drill/stored-drill.js'
 import { formatLsn, parseLsn, type Lsn } from '../../src/wal/lsn.js'
 import { formatTimeline, segmentStart } from '../../src/wal/segment.js'
 import { makeSegment } from './make-wal.js'
@@ -119,6 +121,28 @@ export class SyntheticArchive {
     this.#previousDump = dumpManifestKey(this.home, dumpId, sha256(json))
     this.bucket.put(this.#previousDump, json, { storedAt: this.#now() })
     return manifest
+  }
+
+  /** Stores the result of a drill, as a keyholder does. */
+  drill(finished_at: string, backupId: string, ok = true): void {
+    const result: DrillResult = {
+      postbox_drill: 1,
+      server: this.server,
+      system_identifier: this.home.systemIdentifier,
+      backup_id: backupId,
+      target: 'latest',
+      started_at: finished_at,
+      finished_at,
+      ok,
+      problem: null,
+      not_run: [],
+      restore_seconds: 12,
+      recovery_seconds: 4,
+      restored_bytes: 1_000_000,
+      postgres_version_num: 180_004,
+      checks: [{ name: 'rows & <orders>', ok, seen: ok ? 'true' : 'false' }],
+    }
+    this.bucket.put(drillKey(result), Buffer.from(JSON.stringify(result)))
   }
 
   /** Stores a manifest under its right key, which is returned with its SHA-256. */

@@ -44,10 +44,36 @@ export async function runQueries(client: pg.Client, queries: readonly string[]):
   return checks
 }
 
+/**
+ * Keeps the event triggers of all databases from firing when the extension amcheck is made. From Postgres 17 on a setting does
+ * that; they do not fire for what is done to themselves.
+ */
+async function disableEventTriggers(server: ScratchServer, user: string, database: string): Promise<void> {
+  if (server.options.major >= 17) return
+  const inside = async <T extends pg.QueryResultRow>(name: string, sql: string): Promise<T[]> => {
+    const client = await server.connect(user, name)
+    try {
+      return (await client.query<T>(sql)).rows
+    } finally {
+      await client.end().catch(() => undefined)
+    }
+  }
+  const databases = await inside<{ name: string }>(
+    database,
+    'select datname::text as name from pg_catalog.pg_database where datallowconn and datconnlimit <> -2',
+  )
+  for (const { name } of databases) {
+    const enabled = `select pg_catalog.format('alter event trigger %I disable', evtname) as sql
+      from pg_catalog.pg_event_trigger where evtenabled <> 'D'`
+    for (const { sql } of await inside<{ sql: string }>(name, enabled)) await inside(name, sql)
+  }
+}
+
 /** Every index and table by pg_amcheck; or, as text, why that cannot be here. */
-export async function amcheck(server: ScratchServer, user: string): Promise<DrillCheck | string> {
+export async function amcheck(server: ScratchServer, user: string, database: string): Promise<DrillCheck | string> {
   const { programs } = server.options
   if (!(await hasProgram(programs, 'pg_amcheck'))) return `pg_amcheck: it is not in ${programs}`
+  await disableEventTriggers(server, user, database)
   const { code, said } = await server.run('pg_amcheck', ['--all', '--install-missing', '--no-password', '-U', user])
   const absent = /amcheck.*(not available|could not open extension control)/s.test(said)
   if (absent) return 'pg_amcheck: the extension amcheck is not installed'

@@ -51,7 +51,8 @@ export async function drill(archive: Archive, options: DrillOptions): Promise<Dr
     onPhase('choosing a backup')
     const plan = await planRestore(archive, request)
     const { backup, home } = plan
-    const programs = await findPrograms(Math.floor(backup.manifest.postgres_version_num / 10000), options.programs)
+    const major = Math.floor(backup.manifest.postgres_version_num / 10000)
+    const programs = await findPrograms(major, options.programs)
     const seconds = { restore: 0, recovery: 0 }
     const result = {
       postbox_drill: 1 as const,
@@ -76,10 +77,11 @@ export async function drill(archive: Archive, options: DrillOptions): Promise<Dr
       const restoreCommand = options.restoreCommand(prepared.plan)
       let began = performance.now()
       const onProgress = (_stored: number, raw: number) => (restoredBytes += raw)
-      await restore(archive, { ...prepared, owner, action: 'promote', restoreCommand, jobs: options.jobs, onProgress })
+      const how = { action: 'promote', restoreCommand, keepSettings: false } as const
+      await restore(archive, { ...prepared, ...how, owner, jobs: options.jobs, onProgress })
       seconds.restore = since(began)
       began = performance.now()
-      const server = new ScratchServer({ ...options, programs, dataDir, home: scratch })
+      const server = new ScratchServer({ ...options, programs, major, dataDir, home: scratch })
       onPhase('recovering')
       await look(server, options, seen, () => (seconds.recovery = since(began)))
     } catch (thrown) {
@@ -125,9 +127,10 @@ async function look(
   const { user, database, queries, onPhase } = options
   let hasChecksums: boolean
   try {
+    await server.recover()
+    onRecovered()
     await server.start()
     const client = await server.connect(user, database)
-    onRecovered()
     try {
       const { rows } = await client.query<{ on: string }>(`select current_setting('data_checksums') as on`)
       hasChecksums = rows[0]!.on === 'on'
@@ -136,7 +139,7 @@ async function look(
     } finally {
       await client.end().catch(() => undefined)
     }
-    const indexes = await amcheck(server, user)
+    const indexes = await amcheck(server, user, database)
     if (typeof indexes === 'string') notRun.push(indexes)
     else checks.push(indexes)
   } finally {

@@ -1,15 +1,19 @@
 import { spawn } from 'node:child_process'
-import { chown, mkdir, readFile, writeFile } from 'node:fs/promises'
+import { access, chown, mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import pg from 'pg'
-import { inheritedEnvironment } from '../../config.js'
+import { bareEnvironment, inheritedEnvironment } from '../../config.js'
 import { PostboxError } from '../../errors.js'
+import { shellQuote } from '../restore-command.js'
 import type { Owner } from '../write-files.js'
+import { endRecovery } from './end-recovery.js'
 
 export interface ScratchServerOptions {
   /** of pg_ctl */
   programs: string
+  /** of Postgres */
+  major: number
   dataDir: string
   /** for its socket, log and configuration; short, as a socket's path may have 107 bytes */
   home: string
@@ -23,11 +27,14 @@ export interface ScratchServerOptions {
 
 /**
  * What a restored server must not do: archive WAL into the real archive, follow or feed other servers, run jobs of
- * extensions, listen. It starts with a configuration of its own, so that it does not matter where the real one lies.
+ * extensions, listen. It starts with a configuration of its own, so that it does not matter where the real one lies, and
+ * nothing that the database's owner has set names a command or a library.
  */
 const HARMLESS: Record<string, string> = {
   listen_addresses: '',
   archive_mode: 'off',
+  archive_command: '',
+  archive_cleanup_command: '',
   hot_standby: 'off',
   primary_conninfo: '',
   synchronous_standby_names: '',
@@ -35,8 +42,10 @@ const HARMLESS: Record<string, string> = {
   shared_preload_libraries: '',
   session_preload_libraries: '',
   local_preload_libraries: '',
+  dynamic_library_path: '$libdir',
   jit_provider: 'llvmjit',
   ssl: 'off',
+  ssl_passphrase_command: '',
   fsync: 'off',
   autovacuum: 'off',
   max_prepared_transactions: '1000',
@@ -46,9 +55,8 @@ const HARMLESS: Record<string, string> = {
   logging_collector: 'off',
   log_destination: 'stderr',
 }
+const NO_EVENT_TRIGGERS = { event_triggers: 'off' }
 const PORT = 5432
-/** SQLSTATE of a server that recovers */
-const STARTING = '57P03'
 const POLL_MS = 200
 
 /** A server on a restored directory that can be reached through a socket by its owner alone. */
@@ -63,9 +71,31 @@ export class ScratchServer {
     return join(this.options.home, 'postgres.log')
   }
 
-  /** Starts it. pg_ctl is content before recovery has ended: see connect(). Throws `drill_failed` with what its log says. */
+  /**
+   * Starts it on what was restored, and stops it when recovery has ended and before any code of the database could run: no
+   * job, no session. restore_command needs the S3 keys, so they are in the environment of this server and of no other.
+   *
+   * Throws `drill_failed` with what its log says.
+   */
+  async recover(): Promise<void> {
+    const { home, dataDir } = this.options
+    const recovered = join(home, 'recovered')
+    const recovery_end_command = `touch ${shellQuote(recovered).replaceAll('%', '%%')}; sleep 1000000`
+    await this.#start({ recovery_end_command }, inheritedEnvironment(this.#connection))
+    await this.#untilThere(recovered)
+    // What the end-of-recovery checkpoint has left is a server that was stopped cleanly.
+    const { code, said } = await this.#stop('immediate')
+    if (code !== 0) throw failed(said)
+    await endRecovery(dataDir)
+  }
+
+  /** Starts it for who connects, with nothing of ours in its environment. Throws `drill_failed` with what its log says. */
   async start(): Promise<void> {
-    const { home, owner, dataDir, settings, timeoutSeconds } = this.options
+    await this.#start({}, this.#environment)
+  }
+
+  async #start(more: Record<string, string>, environment: Record<string, string | undefined>): Promise<void> {
+    const { home, owner, dataDir, timeoutSeconds } = this.options
     const files = { 'postgresql.conf': '', 'pg_hba.conf': 'local all all trust\n', 'pg_ident.conf': '' }
     for (const [name, text] of Object.entries(files)) {
       await writeFile(join(home, name), text, { mode: 0o600 })
@@ -73,62 +103,102 @@ export class ScratchServer {
     }
     const all = {
       ...HARMLESS,
+      ...more,
       config_file: join(home, 'postgresql.conf'),
       hba_file: join(home, 'pg_hba.conf'),
       ident_file: join(home, 'pg_ident.conf'),
       unix_socket_directories: home,
       port: String(PORT),
     }
-    const given = Object.fromEntries(settings.map((one) => one.split(/=(.*)/s).slice(0, 2) as [string, string]))
-    const options = Object.entries({ ...all, ...given }).map(([name, value]) => `-c ${name}=${shellQuoted(value)}`)
+    const options = Object.entries({ ...all, ...this.#given }).map(([name, value]) => `-c ${name}=${shellQuote(value)}`)
     const args = ['start', '-D', dataDir, '-w', '-t', String(timeoutSeconds), '-l', this.log, '-o', options.join(' ')]
-    const { code, said } = await this.run('pg_ctl', args)
+    const { code, said } = await this.run('pg_ctl', args, environment)
     this.options.signal.throwIfAborted()
     if (code !== 0) throw failed((await this.#lastWords()) ?? said)
   }
 
   /** Stops it cleanly, so that every page is on disk; at once when that fails. */
   async stop(): Promise<void> {
-    const stop = (mode: string) =>
-      this.run('pg_ctl', ['stop', '-D', this.options.dataDir, '-m', mode, '-w', '-t', '600'])
-    if ((await stop('fast')).code !== 0) await stop('immediate')
+    if ((await this.#stop('fast')).code !== 0) await this.#stop('immediate')
   }
 
-  /** Connects as soon as recovery has ended. Throws `drill_failed` when that does not happen in time. */
+  #stop(mode: string) {
+    return this.run('pg_ctl', ['stop', '-D', this.options.dataDir, '-m', mode, '-w', '-t', '600'])
+  }
+
+  /** Connects; the caller ends it. Throws `drill_failed`. */
   async connect(user: string, database: string): Promise<pg.Client> {
-    const { signal, timeoutSeconds, dataDir } = this.options
-    const end = performance.now() + timeoutSeconds * 1000
-    for (;;) {
-      signal.throwIfAborted()
-      const client = new pg.Client({
-        host: this.socketDir,
-        port: PORT,
-        user,
-        database,
-        connectionTimeoutMillis: 15_000,
-      })
-      client.on('error', () => undefined)
-      try {
-        await client.connect()
-        return client
-      } catch (thrown) {
-        const { code, message } = thrown as { code?: string; message: string }
-        await client.end().catch(() => undefined)
-        const runs = (await this.run('pg_ctl', ['status', '-D', dataDir])).code === 0
-        if (!runs) throw failed((await this.#lastWords()) ?? message)
-        if (code !== STARTING || performance.now() > end) throw failed(message)
-        await delay(POLL_MS, undefined, { signal })
-      }
+    this.options.signal.throwIfAborted()
+    const client = new pg.Client({
+      host: this.socketDir,
+      port: PORT,
+      user,
+      database,
+      // Whatever the server asks for.
+      password: () => '',
+      options: this.#sessionOptions,
+      connectionTimeoutMillis: 15_000,
+    })
+    client.on('error', () => undefined)
+    try {
+      await client.connect()
+      return client
+    } catch (thrown) {
+      await client.end().catch(() => undefined)
+      throw failed((thrown as Error).message)
     }
   }
 
+  /** Waits for a file as long as the server runs. Throws `drill_failed` when it does not any more, or for too long. */
+  async #untilThere(file: string): Promise<void> {
+    const { signal, timeoutSeconds, dataDir } = this.options
+    const end = performance.now() + timeoutSeconds * 1000
+    const isMissing = () =>
+      access(file).then(
+        () => false,
+        () => true,
+      )
+    while (await isMissing()) {
+      signal.throwIfAborted()
+      const { code, said } = await this.run('pg_ctl', ['status', '-D', dataDir])
+      if (code !== 0) throw failed((await this.#lastWords()) ?? said)
+      if (performance.now() > end) throw failed(`recovery takes longer than ${timeoutSeconds} s`)
+      await delay(POLL_MS, undefined, { signal })
+    }
+  }
+
+  get #given(): Record<string, string> {
+    return Object.fromEntries(this.options.settings.map((one) => one.split(/=(.*)/s).slice(0, 2) as [string, string]))
+  }
+
+  /** Said by the client, which settings of a database or role do not override. */
+  get #sessionOptions(): string {
+    const { major } = this.options
+    const off = { session_preload_libraries: '', local_preload_libraries: '', ...(major < 17 ? {} : NO_EVENT_TRIGGERS) }
+    const given = this.#given
+    const own = Object.entries(off).filter(([name]) => !(name in given))
+    return own.map(([name, value]) => `-c ${name}=${value}`).join(' ')
+  }
+
+  get #connection(): Record<string, string> {
+    return { LC_ALL: 'C', PGHOST: this.socketDir, PGPORT: String(PORT), PGOPTIONS: this.#sessionOptions }
+  }
+
+  /** Code of the database runs in it, or with a connection to who does. */
+  get #environment(): Record<string, string | undefined> {
+    return bareEnvironment({ HOME: this.options.home, ...this.#connection })
+  }
+
   /** Runs one of Postgres's programs as the server's owner. Resolves to its exit code and what it printed. */
-  async run(name: string, args: readonly string[]): Promise<{ code: number | null; said: string }> {
+  async run(
+    name: string,
+    args: readonly string[],
+    env: Record<string, string | undefined> = this.#environment,
+  ): Promise<{ code: number | null; said: string }> {
     const { programs, owner, signal, home } = this.options
     const child = spawn(join(programs, name), args, {
       cwd: home,
-      // S3 keys are for the restore_command that Postgres runs.
-      env: inheritedEnvironment({ LC_ALL: 'C', PGHOST: this.socketDir, PGPORT: String(PORT) }),
+      env,
       stdio: ['ignore', 'pipe', 'pipe'],
       ...(owner ?? {}),
     })
@@ -165,8 +235,6 @@ export async function makeHome(directory: string, owner: Owner): Promise<void> {
   await mkdir(directory, { mode: 0o700 })
   if (owner) await chown(directory, owner.uid, owner.gid)
 }
-
-const shellQuoted = (value: string): string => `'${value.replaceAll("'", `'\\''`)}'`
 
 function failed(why: string): PostboxError {
   const hint = 'Settings that the data needs, such as shared_preload_libraries, can be given with --set name=value.'

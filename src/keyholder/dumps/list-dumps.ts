@@ -1,6 +1,7 @@
 import { partsOfDump } from '../../box/dump-manifest.js'
 import { parseManifestName, type Home } from '../../box/key-names.js'
 import type { Archive } from '../archive.js'
+import type { PrunedManifests } from '../prune/pruned-manifests.js'
 import { dumps, type BrokenDump, type StoredDump } from './stored-dumps.js'
 
 /** One logical dump, as `postbox list --json` shows it. What only a manifest tells is null without one. */
@@ -29,8 +30,8 @@ export interface ListedDump {
 /** How it is said of a dump that the one before it is not there any more, and prune does not say that it deleted it. */
 export const DUMP_GONE = 'the dump before it is gone: '
 
-/** Every dump of a server's life, newest first. `pruned`: marks of the manifests that prune deleted. */
-export async function listDumps(archive: Archive, home: Home, pruned: ReadonlySet<string>): Promise<ListedDump[]> {
+/** Every dump of a server's life, newest first. */
+export async function listDumps(archive: Archive, home: Home, pruned: PrunedManifests): Promise<ListedDump[]> {
   const listed: ListedDump[] = []
   const manifests = new Set<string>()
   const names: { row: ListedDump; previous: string }[] = []
@@ -42,10 +43,13 @@ export async function listDumps(archive: Archive, home: Home, pruned: ReadonlySe
     const { previous_manifest: previous } = dump.manifest
     if (previous !== null) names.push({ row, previous })
   }
-  for (const { row, previous } of names) {
-    const mark = parseManifestName(previous.split('/').at(-1)!)
-    // What the oldest names may have been deleted by a rule of the bucket.
-    if (row === listed.at(-1) || manifests.has(previous) || (mark !== null && pruned.has(mark))) continue
+  // What the oldest names may have been deleted by a rule of the bucket.
+  const gone = names
+    .filter(({ row, previous }) => row !== listed.at(-1) && !manifests.has(previous))
+    .map((one) => ({ ...one, mark: parseManifestName(one.previous.split('/').at(-1)!) }))
+  const missing = await pruned.unexplained(gone.flatMap(({ mark }) => mark ?? []))
+  for (const { row, previous, mark } of gone) {
+    if (mark !== null && !missing.has(mark)) continue
     row.problems.push(`${DUMP_GONE}${previous} was removed`)
   }
   return listed

@@ -1,6 +1,6 @@
 import type { Archive } from '../archive.js'
 import { ofOneServer } from '../damage.js'
-import { lastDrill } from '../drill/stored-drill.js'
+import { lastDrills } from '../drill/stored-drill.js'
 import { inOrder } from '../in-order.js'
 import { lastProbe } from '../probe/stored-probe.js'
 import { servers, systemIdentifiers } from '../stored-backups.js'
@@ -65,13 +65,13 @@ async function lookAtServer(
   { settings, exact, now }: FleetQuestion,
   looked: { drilled: ReadonlySet<string>; verified: ReadonlySet<string> },
 ): Promise<StatusLife[]> {
-  const drill = looked.drilled.has(server) ? await lastDrill(archive, server) : null
+  const drills = looked.drilled.has(server) ? await lastDrills(archive, server) : []
   const verified = looked.verified.has(server)
   const lives: LookedAtLife[] = []
   const broken: StatusLife[] = []
   for (const systemIdentifier of await systemIdentifiers(archive, server)) {
     try {
-      lives.push(await lookAtLife(archive, { server, systemIdentifier }, { settings, exact, drill, verified, now }))
+      lives.push(await lookAtLife(archive, { server, systemIdentifier }, { settings, exact, drills, verified, now }))
     } catch (thrown) {
       broken.push(emptyLife(server, systemIdentifier, cannotBeTold(ofOneServer(thrown))))
     }

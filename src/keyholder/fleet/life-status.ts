@@ -19,8 +19,8 @@ export interface LifeQuestion {
   settings: StatusSettings
   /** list every name instead of estimating */
   exact: boolean
-  /** the newest drill of the server, of whatever life */
-  drill: DrillResult | null
+  /** the newest drill of each of the server's lives */
+  drills: readonly DrillResult[]
   /** whether any life of the server was verified: saves a request for those that never were */
   verified: boolean
   now: Date
@@ -54,7 +54,7 @@ export async function lookAtLife(archive: Archive, home: Home, question: LifeQue
     windows,
     quiet_since: newest?.toISOString() ?? null,
     behind_at_most_seconds: newest && age(newest, now),
-    last_drill: drillOf(question.drill, home, now),
+    last_drill: drillOf(question.drills, home, now),
     last_verify: verifyOf(verified, now),
     size: lifeSize({ bases, dumps }, wal, counted, settings, now),
     base_backups,
@@ -126,8 +126,9 @@ function itemOf(now: Date, usable: ReadonlySet<string> | null): (item: LifeItem)
   }
 }
 
-function drillOf(drill: DrillResult | null, home: Home, now: Date): StatusLife['last_drill'] {
-  if (drill?.system_identifier !== home.systemIdentifier) return null
+function drillOf(drills: readonly DrillResult[], home: Home, now: Date): StatusLife['last_drill'] {
+  const drill = drills.find((one) => one.system_identifier === home.systemIdentifier)
+  if (!drill) return null
   const { finished_at, ok, backup_id, problem, checks } = drill
   const failed = checks.find((one) => !one.ok)
   const why = ok ? null : (problem ?? (failed ? `${failed.name}: ${failed.seen}` : null))

@@ -1,3 +1,4 @@
+import { lastOnes, type LastOnes } from './last-ones.js'
 import { keptByRules, NEWEST, withParents, type Candidate, type RetentionRules } from './retention.js'
 import { uidOf, type StoredFolder } from './stored-folder.js'
 
@@ -11,6 +12,8 @@ export interface Decision {
   report: boolean
   /** whether moments of the point-in-time window are reached from it */
   neededForWindow: boolean
+  /** whether its life goes on in no other that is proved: its WAL stays up to the end */
+  lastOfLife: boolean
 }
 
 export interface Circumstances {
@@ -22,7 +25,12 @@ export interface Circumstances {
   needed: ReadonlyMap<string, string>
   /** whose deletion an earlier run began: no manifest that can be believed is left */
   halfDeleted: ReadonlySet<string>
+  /** by system identifier, when the newest good base backup was stored that a drill has proved */
+  proved: ReadonlyMap<string, Date>
 }
+
+const LAST_OF_LIFE =
+  'the last good one of its life, and no drill has proved a later backup of another; deleted by --drop alone'
 
 /** Decides on all base backups, or all dumps, of a server: of all its lives. `rules`: null keeps everything. */
 export function decide(
@@ -31,10 +39,12 @@ export function decide(
   circumstances: Circumstances,
 ): Decision[] {
   const kept = rules ? keptOfSeries(folders, rules) : new Map<string, string[]>()
-  const lastGood = new Set([...seriesOf(folders).values()].flatMap((series) => newestUid(series)))
+  const last = lastOnes(folders, circumstances)
   const decisions = folders.map((folder): Decision => {
-    const judge = new Judge(folder, rules, kept, lastGood, circumstances)
-    return { folder, ...judge.verdict(), neededForWindow: circumstances.needed.has(uidOf(folder)) }
+    const judge = new Judge(folder, rules, kept, last, circumstances)
+    const uid = uidOf(folder)
+    const of = { neededForWindow: circumstances.needed.has(uid), lastOfLife: last.ofLives.has(uid) }
+    return { folder, ...judge.verdict(), ...of }
   })
   return keepParents(decisions)
 
@@ -67,11 +77,6 @@ function goodOf(series: readonly StoredFolder[]): Candidate[] {
   return series.filter(({ state }) => state === 'good').map(asCandidate)
 }
 
-function newestUid(series: readonly StoredFolder[]): string[] {
-  const newest = goodOf(series).sort((a, b) => b.storedAt.getTime() - a.storedAt.getTime() || (a.id > b.id ? -1 : 1))
-  return newest.slice(0, 1).map(({ id }) => id)
-}
-
 type Verdict = Pick<Decision, 'action' | 'because' | 'report'>
 
 class Judge {
@@ -79,7 +84,7 @@ class Judge {
     readonly folder: StoredFolder,
     readonly rules: RetentionRules | null,
     readonly kept: ReadonlyMap<string, string[]>,
-    readonly lastGood: ReadonlySet<string>,
+    readonly last: LastOnes,
     readonly circumstances: Circumstances,
   ) {}
 
@@ -95,12 +100,13 @@ class Judge {
       return keep(['on hold', ...(this.kept.get(uid) ?? []), ...problems], state !== 'good')
     if (!committed && halfDeleted.has(uid)) return remove(['its deletion was begun by an earlier run'])
     if (state === 'incomplete') return this.#incomplete(keep, remove)
-    if (this.lastGood.has(uid)) return keep(this.kept.get(uid) ?? [NEWEST])
+    if (this.last.undroppable.has(uid)) return keep(this.kept.get(uid) ?? [NEWEST])
     if (drop.has(uid)) return remove(['named by --drop', ...problems])
     if (state === 'suspicious') return keep(['suspicious', ...problems, 'deleted by --drop alone'], true)
     if (!rules) return keep(['no rule for it is set'], state !== 'good')
     const why = [...(this.kept.get(uid) ?? []), ...(needed.has(uid) ? [needed.get(uid)!] : [])]
     if (why.length > 0) return keep([...why, ...problems], state !== 'good')
+    if (this.last.ofLives.has(uid)) return keep([LAST_OF_LIFE, ...problems], true)
     return remove(state === 'good' ? ['no rule keeps it'] : ['no rule keeps it', ...problems])
   }
 

@@ -9,6 +9,7 @@ import type { Deletion } from './deletion.js'
 import { folderDeletions, type FolderDeletions } from './folder-deletions.js'
 import { lockedFolders, readLife, type Life } from './life.js'
 import { closePlan } from './prune-plan.js'
+import { provedLives } from './proved-lives.js'
 import { DeletionCount, reportDecision, reportStretches, type LifeReport, type PruneReport } from './prune-report.js'
 import type { Retention } from './retention-schema.js'
 import { uidOf } from './stored-folder.js'
@@ -92,7 +93,7 @@ function unknownHolds(lives: readonly Life[], { backups, dumps }: Retention): st
 async function decideAll(
   archive: DeletableArchive,
   lives: readonly Life[],
-  { retention }: PruneRequest,
+  { server, retention }: PruneRequest,
   now: Date,
   drop: ReadonlySet<string>,
 ): Promise<Decision[]> {
@@ -102,6 +103,7 @@ async function decideAll(
     drop,
     needed: new Map(lives.flatMap(({ needed }) => [...needed])),
     halfDeleted: new Set(lives.flatMap(({ home, begun }) => [...begun.keys()].map((id) => uidOf({ home, id })))),
+    proved: await provedLives(archive, server, lives),
   }
   const folders = lives.flatMap((life) => life.folders)
   const decisions = [

@@ -39,9 +39,15 @@ export class WalNeeds {
     this.#question = question
     const kept = question.decisions.filter(({ action }) => action === 'keep').map(({ folder }) => folder)
     const placed = kept.filter(({ place }) => place !== null)
-    const incomplete = kept.filter(({ state }) => state === 'incomplete')
-    const first = incomplete.map(({ firstStoredAt }) => firstStoredAt.getTime() - BEFORE_BACKUP_MS)
+    // Still being written, or its manifest cannot be read: any WAL since it was begun may be what it needs.
+    const unplaced = kept.filter(({ place }) => place === null)
+    const first = unplaced.map(({ firstStoredAt }) => firstStoredAt.getTime() - BEFORE_BACKUP_MS)
     this.#writingSince = Math.min(Infinity, ...first)
+    for (const { id } of unplaced.filter(({ state }) => state !== 'incomplete')) {
+      this.notes.push(
+        `where ${id} lies cannot be told: WAL that was stored since it was begun stays as long as it does`,
+      )
+    }
     const sizes = new Set(question.decisions.flatMap(({ folder }) => folder.place?.segmentBytes ?? []))
     this.segmentBytes = sizes.size === 1 ? [...sizes][0]! : null
     if (sizes.size > 1) this.notes.push('its backups have WAL segments of different sizes: no WAL is deleted')
@@ -87,7 +93,7 @@ export class WalNeeds {
     const own = { timeline: place.timeline, from: startOf(folder) }
     // Any grant can make a backup look suspicious: that must not cost the WAL of the window that begins with it.
     const isBefore = since !== null && momentOf(folder) < since.getTime() && folder.state !== 'suspicious'
-    if (isBefore && !leadsIntoWindow(folder, decisions)) {
+    if (isBefore && !leadsFurther(folder, decisions)) {
       const last = segmentStart(place.stopLsn - 1n, place.segmentBytes)
       this.#stretches.push({ ...own, to: last + BigInt(place.segmentBytes) })
       return
@@ -106,6 +112,7 @@ const startOf = ({ place }: StoredFolder): Lsn => segmentStart(place!.startLsn, 
 
 const lesser = (a: Lsn | null, b: Lsn): Lsn => (a === null || b < a ? b : a)
 
-function leadsIntoWindow(folder: StoredFolder, decisions: readonly Decision[]): boolean {
-  return decisions.some((one) => one.folder === folder && one.neededForWindow)
+/** Into the window, or to the last that is known of its life. */
+function leadsFurther(folder: StoredFolder, decisions: readonly Decision[]): boolean {
+  return decisions.some((one) => one.folder === folder && (one.neededForWindow || one.lastOfLife))
 }

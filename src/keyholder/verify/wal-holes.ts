@@ -4,6 +4,7 @@ import { damageAsNull } from '../damage.js'
 import { findWay, followWay, timelineAt, type Leg, type WalRun } from '../wal-chain.js'
 import type { WalMap } from '../wal-map.js'
 import { findRoute, type Route } from '../wal-route.js'
+import type { PrunedManifests } from '../prune/pruned-manifests.js'
 import type { RatedBackup } from './rated-backup.js'
 
 /** A place at which the recovery of a backup ends although WAL is stored behind it. */
@@ -47,15 +48,14 @@ export class Windows {
     readonly wal: WalMap,
     readonly backups: readonly RatedBackup[],
     readonly unfinished: readonly UnfinishedSegment[],
-    readonly pruned: ReadonlySet<string>,
+    readonly pruned: PrunedManifests,
   ) {}
 
-  /** @param pruned marks of the manifests that prune deleted */
   static async of(
     wal: WalMap,
     backups: readonly RatedBackup[],
     unfinished: readonly UnfinishedSegment[],
-    pruned: ReadonlySet<string>,
+    pruned: PrunedManifests,
   ): Promise<Windows> {
     const windows = new Windows(wal, backups, unfinished, pruned)
     for (const timeline of await wal.timelines()) windows.#runs.set(timeline, (await wal.wal(timeline, 0n)).runs)
@@ -127,7 +127,7 @@ export class Windows {
       if (!isLater || !one.isRestorable || (one.isDoubtful && !backup.isDoubtful)) continue
       if (timelineAt(legs, segmentStart(startLsn, this.wal.segmentBytes)) !== timeline) continue
       if (this.#goesOnTo(legs, hole.to, startLsn)) return true
-      if (this.#isLinked(one, backup) && !(await this.#isOvertaken(one))) return true
+      if ((await this.#isLinked(one, backup)) && !(await this.#isOvertaken(one))) return true
     }
     return false
   }
@@ -151,14 +151,15 @@ export class Windows {
   }
 
   /** Whether manifests lead from one backup back to another, or to what prune deleted: whoever forges one must know them. */
-  #isLinked(backup: RatedBackup, to: RatedBackup): boolean {
+  async #isLinked(backup: RatedBackup, to: RatedBackup): Promise<boolean> {
     const bySum = new Map(this.backups.map((one) => [one.sha256, one]))
     const seen = new Set<RatedBackup>()
     for (let at: RatedBackup | undefined = backup; at && !seen.has(at);) {
       if (at === to || (at.stoppedAt < to.stoppedAt && (to.isDoubtful || !at.isDoubtful))) return true
       seen.add(at)
-      if (at.previous !== null && this.pruned.has(at.previous.slice(0, 12))) return true
-      at = at.previous === null ? undefined : bySum.get(at.previous)
+      const previous: string | null = at.previous
+      at = previous === null ? undefined : bySum.get(previous)
+      if (previous !== null && !at) return (await this.pruned.unexplained([previous.slice(0, 12)])).size === 0
     }
     return false
   }
