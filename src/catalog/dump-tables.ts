@@ -16,6 +16,8 @@ export interface DumpChoice {
   excluded: TableName[]
   /** of any kind, left out with their contents alone */
   emptied: TableName[]
+  /** every masked column, of tables that are left out too; none when nothing is to be masked */
+  masks: Mask[]
 }
 
 /** Reads what is to be dumped in the session that has the snapshot. Throws `dump_refused` when it cannot be read. */
@@ -39,7 +41,7 @@ export async function readDumpChoice(client: pg.Client, target: Target): Promise
   if (only !== null && only.length < oids!.length) {
     throw new PostboxError('dump_refused', 'a table that was asked for is gone', 'Start the dump anew.')
   }
-  return { tables, only, excluded, emptied }
+  return { tables, only, excluded, emptied, masks }
 }
 
 const Name = z.object({ schema: z.string(), name: z.string() })
@@ -99,16 +101,21 @@ async function named(client: pg.Client, query: string, which: readonly unknown[]
   return (await client.query<TableName>(query, [which])).rows
 }
 
-interface Mask {
+/** A row of backup._masks(). */
+export interface Mask {
   relation: number
+  attnum: number
   column_name: string
   expression: string
   set_by_superuser: boolean
+  /** full name of the column whose mask it is */
+  masked: string
 }
 
 async function readMasks(client: pg.Client): Promise<Mask[]> {
   const { rows } = await client.query<Mask>(
-    'select m.relation::int8::float8 as relation, m.column_name, m.expression, m.set_by_superuser from backup._masks() m',
+    `select m.relation::int8::float8 as relation, m.attnum, m.column_name, m.expression, m.set_by_superuser, m.masked
+     from backup._masks() m`,
   )
   return rows
 }

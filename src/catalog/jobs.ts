@@ -2,6 +2,7 @@ import { sql } from 'slonik'
 import { z } from 'zod'
 import type { PostboxError } from '../errors.js'
 import type { Lsn } from '../wal/lsn.js'
+import type { Mask } from './dump-tables.js'
 import { writeError } from './error-text.js'
 import { json, type CatalogPool } from './pool.js'
 import { BigIntText, lsnArgument, Nothing, systemIdentifierArgument } from './row-values.js'
@@ -153,6 +154,11 @@ export async function finishBase(pool: CatalogPool, jobId: bigint, backup: Finis
 export async function finishDump(pool: CatalogPool, jobId: bigint, dump: FinishedDump): Promise<void> {
   const description = { ...dump, system_identifier: systemIdentifierArgument(dump.system_identifier) }
   await pool.one(sql.type(Nothing)`select backup._finish_dump(${jobId}, ${json(description)}) as nothing`)
+}
+
+/** Keeps which columns were masked: they may not go out in clear when they, or their tables, have got other names. */
+export async function rememberMasked(pool: CatalogPool, masks: readonly Mask[]): Promise<void> {
+  await pool.one(sql.type(Nothing)`select backup._remember_masked(${json(masks)}) as nothing`)
 }
 
 /** Key of the dump's manifest that was stored last, which the next one names; null before the first. */

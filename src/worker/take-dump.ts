@@ -33,6 +33,7 @@ export async function takeDump(
   const moment = await readMoment(first)
   const tool = await findPgDump(moment.serverMajor)
   const choice = await readDumpChoice(first, job.target)
+  if (job.target.masked) await catalog.rememberMasked(choice.masks)
   await lockTables(first, choice.tables)
   const { system_identifier: systemIdentifier, timeline } = await catalog.walIdentity()
   const home = { server: context.grant().server, systemIdentifier }
