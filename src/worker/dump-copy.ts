@@ -4,7 +4,7 @@ import type { DumpedTable } from '../box/dump-manifest.js'
 import { dumpPartKey, dumpSqlKey, type Home } from '../box/key-names.js'
 import type { PartEntry } from '../box/manifest.js'
 import { CopyOut } from '../source/copy-out.js'
-import { dumpError, type DumpClient } from '../source/dump-session.js'
+import { checkNames, dumpError, type DumpClient } from '../source/dump-session.js'
 import { cutFrames, type FilledFrame } from '../source/frames.js'
 import type { Section } from '../source/pg-dump-arguments.js'
 import { CompressThreads } from '../transform/compress-threads.js'
@@ -61,6 +61,7 @@ export class DumpCopy {
       const frames = progress.counted(slice, copy.frames(this.#frames))
       const stored = await this.#store(frames, (part, sha256) => dumpPartKey(home, dumpId, table, index, part, sha256))
       dumped.slices[index] = { rows: await copy.count, ...stored }
+      await checkNames(client, [table])
       progress.end(slice)
     } catch (thrown) {
       throw dumpError(`table ${table.sql}`, thrown)
