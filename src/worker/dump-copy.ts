@@ -28,6 +28,8 @@ export interface DumpCopyOptions {
   /** frames compressed at once */
   threads: number
   progress: DumpProgress
+  /** may refuse it */
+  onBuilt: (entry: PartEntry) => void
   onStored: (entry: PartEntry) => Promise<void>
 }
 
@@ -79,7 +81,7 @@ export class DumpCopy {
   }
 
   async #store(frames: AsyncIterable<FilledFrame>, keyOf: (part: number, sha256: Buffer) => string): Promise<Stored> {
-    const { compressionLevel, onStored } = this.options
+    const { compressionLevel, onBuilt, onStored } = this.options
     const builder = new PartBuilder(this.#parts)
     const hash = createHash('sha256')
     const parts: PartEntry[] = []
@@ -87,6 +89,7 @@ export class DumpCopy {
       if (!built) return
       const key = keyOf(parts.length, built.sha256)
       const entry = { key, bytes: built.bytes, sha256: built.sha256.toString('hex'), raw_bytes: built.rawBytes }
+      onBuilt(entry)
       parts.push(entry)
       const chunks = [built.memory.subarray(0, built.bytes)]
       await this.uploader.add({ ...built, key, chunks, contentType: 'application/zstd' }, () => {
