@@ -137,15 +137,15 @@ comment on function backup._named_columns(text[]) is 'Columns that a full name m
 
 create or replace function backup._covered()
     -- for each table that has the column, the mask that is nearest: its own, or that of what it inherits from. masked: the
-    -- full name of the column that has this mask
+    -- full name of the column that has this mask; origin: its table, as the expression may call it
     returns table (
-        relation oid, attnum smallint, column_name text, expression text, set_by_superuser boolean, masked text)
+        relation oid, attnum smallint, column_name text, expression text, set_by_superuser boolean, masked text, origin text)
     language sql
     stable
     set search_path = pg_catalog, pg_temp
 as $$
     select distinct on (f.relation, a.attnum) f.relation, a.attnum, m.column_name, m.expression, m.set_by_superuser,
-        format('%I.%I.%I', m.schema_name, m.table_name, m.column_name)
+        format('%I.%I.%I', m.schema_name, m.table_name, m.column_name), m.table_name
     from backup._mask m
     cross join backup._column(array[m.schema_name, m.table_name, m.column_name]) c
     cross join backup._family(c.relation) f
@@ -159,7 +159,7 @@ create or replace function backup._masks()
     -- as backup._covered(). PB001 when one has lost its column, or a column the mask that it had: what is private must not
     -- go out because a name has changed
     returns table (
-        relation oid, attnum smallint, column_name text, expression text, set_by_superuser boolean, masked text)
+        relation oid, attnum smallint, column_name text, expression text, set_by_superuser boolean, masked text, origin text)
     language plpgsql
     stable
     security definer

@@ -34,6 +34,8 @@ const DumpJob = Claim.extend({
     exclude_data: z.array(z.string()),
     /** by the table's oid */
     where: z.record(z.string(), z.string()),
+    /** by the same oids: the table that the condition was written for, as it may call it */
+    origins: z.record(z.string(), z.string()).default({}),
     masked: z.boolean(),
     row_security: z.boolean(),
     /** whether a superuser has asked for it */

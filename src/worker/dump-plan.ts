@@ -26,7 +26,7 @@ export function planDump(tables: readonly DumpTable[], splitBytes: number): Dump
       name: table.name,
       columns: table.columns.map(({ name }) => name),
       masked: table.columns.filter(({ mask }) => mask !== null).map(({ name }) => name),
-      where: table.where,
+      where: table.where?.sql ?? null,
       copy_into: table.root,
       rows: 0,
       raw_bytes: 0,

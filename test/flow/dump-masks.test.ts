@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { parseDumpManifest } from '../../src/box/dump-manifest.js'
+import { decompress } from '../../src/keyholder/zstd.js'
 import { BackedUpServer } from '../sandbox/backed-up-server.js'
 import { clientPrograms } from '../sandbox/client/programs.js'
 
@@ -70,11 +71,37 @@ describe.skipIf(bin === null)('a masked dump', () => {
       error_code: 'dump_refused',
       error_message: expect.stringContaining(`${bare} holds what the mask of`) as string,
     })
+    // Nor is another one queued, now or by a schedule.
+    const refused = { code: 'PB001', message: expect.stringContaining(`${bare} holds what`) as string }
+    await expect(ended()).rejects.toMatchObject(refused)
+    const schedule = `select backup.schedule('nightly', '0 3 * * *', 'dump', '{"options": {"masked": true}}')`
+    await expect(backedUp.postgres.query(schedule)).rejects.toMatchObject(refused)
     await mask(bare, `'y'`)
     const job = await ended()
     expect(job).toMatchObject({ state: 'done' })
     expect(await masked(job.job_id)).toEqual(
       [...new Set(['log_2024.who', 'log_2025.who', 'users.email', bare.replace('app.', '')])].sort(),
     )
+  })
+
+  test('calls a table in partitions and heirs as its mask and condition do', async () => {
+    await backedUp.postgres.query(`create table app.one (a text); create table app.other (b text, "as" int);
+      create table app.both (c text) inherits (app.one, app.other); insert into app.both values ('1', '2', 3, '4')`)
+    await mask('app.log.who', `log.who || 'x'`)
+    await mask('app.one.a', `one.a || (select 'x' where one.a = '1')`)
+    await mask('app.other.b', `other.b || "as" || 'x'`)
+    const where = { 'app.log': `log.at > date'2025-01-31'`, 'app.other': `other."as" > 2 and b = '2'` }
+    const options = JSON.stringify({ masked: true, where })
+    const query = 'select backup.start_dump(options => $1) id'
+    const [row] = await backedUp.postgres.query<{ id: string }>(query, [options])
+    expect(await backedUp.ended(BigInt(row!.id))).toMatchObject({ state: 'done' })
+    const { tables } = await manifestOf(row!.id)
+    const textOf = async (name: string) => {
+      const { parts } = tables.find((table) => table.name === name)!.slices[0]!
+      return (await decompress(backedUp.bucket.get(parts[0]!.key))).toString()
+    }
+    expect(await textOf('log_2025')).toBe('2025-05-05\tannx\n')
+    expect(await textOf('both')).toBe('1x\t23x\t3\t4\n')
+    expect(tables.find(({ name }) => name === 'both')!.where).toBe(where['app.other'])
   })
 })

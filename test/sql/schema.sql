@@ -383,7 +383,7 @@ function _choice_problem(tables regclass[], schemas text[], label text, options 
 function _claim_job() returns TABLE(job_id bigint, kind text, target jsonb, attempt integer) security definer
 function _column(path text[]) returns TABLE(relation regclass, type_name text, not_null boolean) security definer stable
 function _column_path(name text) returns text[] immutable
-function _covered() returns TABLE(relation oid, attnum smallint, column_name text, expression text, set_by_superuser boolean, masked text) stable
+function _covered() returns TABLE(relation oid, attnum smallint, column_name text, expression text, set_by_superuser boolean, masked text, origin text) stable
 function _covers_wal(system_identifier bigint, timeline integer, from_lsn pg_lsn, to_lsn pg_lsn) returns boolean security definer stable
 function _cron_field_problem(field text, what text, lowest integer, highest integer, size integer, names text[]) returns text immutable
 function _cron_has(field text, value integer, lowest integer, names text[]) returns boolean immutable
@@ -420,7 +420,7 @@ function _knows_timeline(system_identifier bigint, timeline integer, history tex
 function _life() returns text security definer stable
 function _lock_running(job_id bigint) returns backup._job
 function _lsn_distance(upper_lsn pg_lsn, lower_lsn pg_lsn) returns double precision immutable
-function _masks() returns TABLE(relation oid, attnum smallint, column_name text, expression text, set_by_superuser boolean, masked text) security definer stable
+function _masks() returns TABLE(relation oid, attnum smallint, column_name text, expression text, set_by_superuser boolean, masked text, origin text) security definer stable
 function _matching(patterns text[]) returns TABLE(relation oid) security definer stable
 function _merge_range(system_identifier bigint, timeline integer, fresh backup.lsn_range, last_commit_at timestamp with time zone) returns void
 function _missing_before(system_identifier bigint, timeline integer, lsn pg_lsn) returns TABLE(on_timeline integer, from_lsn pg_lsn, to_lsn pg_lsn) stable
