@@ -68,19 +68,22 @@ export function pgDumpCall(section: Section, choice: PgDumpChoice, major: number
     ...(masked ? ['-B', '--no-subscriptions', ...(major >= 18 ? ['--no-statistics'] : [])] : []),
     ...(schemas ?? []).map((schema) => `--schema=${quoted(schema)}`),
   ]
-  if (major >= 17 && names.length > 0) {
-    return { args: [...args, '--filter=-'], filter: names.map(({ rule }) => `${rule}\n`).join('') }
-  }
-  args.push(...names.map(({ argument }) => argument))
-  if (args.reduce((sum, arg) => sum + Buffer.byteLength(arg) + 9, 0) <= MAX_ARGUMENT_BYTES)
-    return { args, filter: null }
+  const inFilter = (pattern: string) => major >= 17 && FILTERED.test(pattern)
+  const rules = names.filter(({ pattern }) => inFilter(pattern)).map(({ rule }) => `${rule}\n`)
+  args.push(...names.filter(({ pattern }) => !inFilter(pattern)).map(({ argument }) => argument))
+  if (rules.length > 0) args.push('--filter=-')
+  const filter = rules.length > 0 ? rules.join('') : null
+  if (args.reduce((sum, arg) => sum + Buffer.byteLength(arg) + 9, 0) <= MAX_ARGUMENT_BYTES) return { args, filter }
   const hint = 'Let the worker find pg_dump 17 or newer alone, which takes any number, or dump schema by schema.'
   throw new PostboxError('dump_refused', 'there are too many tables for one dump', hint)
 }
 
+/** What a filter surely reads as an argument is read: no names with blanks, line feeds or marks. */
+const FILTERED = /^("[\w$-]+"\."[\w$-]+"|\w+\.\([\w|]+\))$/
+
 /** Patterns as lines of a filter, and as arguments. */
-const named = (rule: string, argument: string, names: readonly TableName[]): { rule: string; argument: string }[] =>
-  patterns(names).map((pattern) => ({ rule: `${rule} ${pattern}`, argument: `${argument}=${pattern}` }))
+const named = (rule: string, argument: string, names: readonly TableName[]) =>
+  patterns(names).map((pattern) => ({ pattern, rule: `${rule} ${pattern}`, argument: `${argument}=${pattern}` }))
 
 /** In quotes nothing of a name is a pattern. */
 const quoted = (name: string): string => `"${name.replaceAll('"', '""')}"`

@@ -20,7 +20,9 @@ test('any number of tables is named to a pg_dump that reads them from its stdin'
   const { args, filter } = pgDumpCall('data', choice, 17)
   expect(args).toContain('--filter=-')
   expect(args.join(' ')).not.toContain('measurements')
-  expect(filter).toMatch(/^exclude table "Odd"\."a\n""b"""\nexclude table_data app\.\(measurements_of_day_0\|/)
+  // Of names with marks a filter makes others.
+  expect(args).toContain('--exclude-table="Odd"."a\n""b"""')
+  expect(filter).toMatch(/^exclude table_data app\.\(measurements_of_day_0\|/)
   expect(filter).toContain('|measurements_of_day_199999)\n')
 })
 
