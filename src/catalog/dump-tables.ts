@@ -16,6 +16,8 @@ export interface DumpChoice {
   excluded: TableName[]
   /** of any kind, left out with their contents alone */
   emptied: TableName[]
+  /** tables of extensions that hold rows of the user's, which a masked dump leaves out */
+  unmaskable: TableName[]
   /** every masked column, of tables that are left out too; none when nothing is to be masked */
   masks: Mask[]
 }
@@ -48,7 +50,9 @@ export async function readDumpChoice(client: pg.Client, target: Target): Promise
   if (only !== null && only.length < oids!.length) {
     throw new PostboxError('dump_refused', 'a table that was asked for is gone', 'Start the dump anew.')
   }
-  return { tables, only, excluded, emptied, masks }
+  const all = oids === null && target.schemas === null
+  const unmaskable = masked && all && !target.extension_rows ? (await client.query<TableName>(OF_EXTENSIONS)).rows : []
+  return { tables, only, excluded, emptied, unmaskable, masks }
 }
 
 const Name = z.object({ schema: z.string(), name: z.string() })
@@ -91,6 +95,10 @@ const NAMED = `select n.nspname as schema, c.relname as name from pg_class c
 
 const MATCHING = `select n.nspname as schema, c.relname as name from backup._matching($1::text[]) m
   join pg_class c on c.oid = m.relation join pg_namespace n on n.oid = c.relnamespace`
+
+const OF_EXTENSIONS = `select n.nspname as schema, c.relname as name from pg_extension e
+  join pg_class c on c.oid = any (e.extconfig) and c.relkind in ('r', 'p') join pg_namespace n on n.oid = c.relnamespace
+  where e.extname <> 'postbox' order by 1, 2`
 
 function withChoices(row: z.infer<typeof Row>, where: Expression | null, masks: readonly Mask[]): DumpTable {
   const { oid, schema, name, sql, bytes, pages, divisible, root, regrouped } = row

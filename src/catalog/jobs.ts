@@ -38,6 +38,8 @@ const DumpJob = Claim.extend({
     origins: z.record(z.string(), z.string()).default({}),
     masked: z.boolean(),
     row_security: z.boolean(),
+    /** in a masked dump */
+    extension_rows: z.boolean().default(false),
     /** whether a superuser has asked for it */
     by_superuser: z.boolean(),
   }),

@@ -8,6 +8,7 @@ import type { DumpJob } from '../catalog/catalog.js'
 import { readDumpChoice, type DumpChoice } from '../catalog/dump-tables.js'
 import { lockTables, readMoment, type Moment } from '../source/dump-session.js'
 import { findPgDump, startPgDump, type PgDump } from '../source/pg-dump.js'
+import { LeftOut, maskedScript } from '../source/masked-script.js'
 import { databaseStatements, dropStatements } from '../source/pg-dump-head.js'
 import { pgDumpConnection, type PgDumpChoice, type Section } from '../source/pg-dump-arguments.js'
 import { DumpCopy } from './dump-copy.js'
@@ -135,7 +136,7 @@ const HEADS: Partial<Record<Section, (text: Readable, encoding: string) => Promi
 async function storeSections(
   tool: PgDump,
   { target, job_id }: DumpJob,
-  { tables, only: named, excluded, emptied }: DumpChoice,
+  { tables, only: named, excluded, emptied, unmaskable }: DumpChoice,
   { snapshot, encoding, serverMajor }: Moment,
   first: pg.Client,
   { databaseUrl }: DumpContext,
@@ -152,7 +153,7 @@ async function storeSections(
     schemas,
     tables: named,
     excluded,
-    emptied: [...emptied, ...tables],
+    emptied: [...emptied, ...unmaskable, ...tables],
     masked,
     rowSecurity,
   }
@@ -163,6 +164,7 @@ async function storeSections(
   }
   const sections: DumpManifest['sections'] = { database: [], drop: [], 'pre-data': [], data: [], 'post-data': [] }
   const warnings = new Set<string>()
+  const leftOut = new LeftOut()
   for (const section of wanted[only ?? 'all']) {
     const enough = new AbortController()
     const { stdout, ended } = startPgDump(tool, section, choice, connection, AbortSignal.any([signal, enough.signal]))
@@ -171,9 +173,17 @@ async function storeSections(
       await ended
       throw thrown
     })
-    sections[section] = await copy.storeSection(section, head ? Readable.from([await head]) : stdout)
+    const text = head ? Readable.from([await head]) : stdout
+    const whole = head ? Promise.resolve() : ended
+    const isCleaned = masked && section !== 'data'
+    const stored = isCleaned ? Readable.from(maskedScript(text, encoding, leftOut, whole), { objectMode: false }) : text
+    sections[section] = await copy.storeSection(section, stored)
     if (head && !stdout.readableEnded) enough.abort()
     else for (const warning of await ended) warnings.add(warning)
   }
-  return { sections, warnings: [...warnings] }
+  if (unmaskable.length > 0) {
+    const names = unmaskable.map(({ schema, name }) => `${schema}.${name}`).join(', ')
+    warnings.add(`masked: the rows of extensions in ${names} were left out`)
+  }
+  return { sections, warnings: [...warnings, ...leftOut.warnings] }
 }

@@ -98,7 +98,7 @@ describe.skipIf(bin === null)('a masked dump', () => {
     const { tables } = await manifestOf(row!.id)
     const textOf = async (name: string) => {
       const { parts } = tables.find((table) => table.name === name)!.slices[0]!
-      return (await decompress(backedUp.bucket.get(parts[0]!.key))).toString()
+      return (await decompress(backedUp.bucket.get(parts[0]!.key), name)).toString()
     }
     expect(await textOf('log_2025')).toBe('2025-05-05\tannx\n')
     expect(await textOf('both')).toBe('1x\t23x\t3\t4\n')
