@@ -59,7 +59,7 @@ export const DumpManifest = z.object({
     exclude_data: z.array(z.string()),
     row_security: z.boolean(),
   }),
-  /** what pg_dump warned of */
+  /** what pg_dump warned of, and what a masked dump left out */
   warnings: z.array(z.string()),
   sections: z.object({
     /** what makes the database itself */
