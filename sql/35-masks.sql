@@ -79,10 +79,18 @@ as $$
 declare
     path text[] := backup._column_path(_set_mask.column_name);
     problem text := backup._expression_problem(expression);
+    known boolean;
 begin
     if expression is null then
         -- The column may be gone.
         delete from backup._mask m where array[m.schema_name, m.table_name, m.column_name] = path;
+        known := found;
+        -- What it holds is no secret any more, unless another mask covers it.
+        delete from backup._masked_column k
+        using backup._named_columns(path) n
+        where k.relation = n.relation and k.attnum = n.attnum
+          and not exists (select from backup._covered() c where c.relation = k.relation and c.attnum = k.attnum);
+        known := known or found;
     elsif problem is null then
         insert into backup._mask (schema_name, table_name, column_name, expression, set_by, set_by_superuser)
         select path[1], path[2], path[3], _set_mask.expression, session_user, r.rolsuper
@@ -90,26 +98,68 @@ begin
         on conflict on constraint mask_pk do update
         set expression = excluded.expression, set_by = excluded.set_by, set_by_superuser = excluded.set_by_superuser,
             set_at = now();
+        known := found;
     else
         raise exception using
             errcode = 'PB001', message = format('%L cannot be used: %s', expression, problem),
             hint = 'Write one expression of the columns of its table.';
     end if;
-    if not found then
+    if not known then
         raise exception using
             errcode = 'PB001', message = format('there is no %s %s',
                 case when expression is null then 'mask of' else 'column that can be masked:' end, column_name),
             hint = 'Name it as schema.table.column. Generated columns follow from the others. See backup.masks.';
     end if;
+    perform backup._remember_masked((select jsonb_agg(to_jsonb(c)) from backup._covered() c));
 end
 $$;
 
 comment on function backup._set_mask(text, text) is 'Keep a mask, or take it away.';
 
+create or replace function backup._named_columns(
+    path text[]
+)
+    -- of the table and all that inherit from it, whether they can be masked or not
+    returns table (relation oid, attnum smallint)
+    language sql
+    stable
+    set search_path = pg_catalog, pg_temp
+as $$
+    select f.relation, a.attnum
+    from pg_namespace n
+    join pg_class c on c.relnamespace = n.oid and c.relname = path[2]
+    cross join backup._family(c.oid) f
+    join pg_attribute a on a.attrelid = f.relation and a.attname = path[3] and not a.attisdropped
+    where n.nspname = path[1]
+$$;
+
+comment on function backup._named_columns(text[]) is 'Columns that a full name means now.';
+
+create or replace function backup._covered()
+    -- for each table that has the column, the mask that is nearest: its own, or that of what it inherits from. masked: the
+    -- full name of the column that has this mask; origin: its table, as the expression may call it
+    returns table (
+        relation oid, attnum smallint, column_name text, expression text, set_by_superuser boolean, masked text, origin text)
+    language sql
+    stable
+    set search_path = pg_catalog, pg_temp
+as $$
+    select distinct on (f.relation, a.attnum) f.relation, a.attnum, m.column_name, m.expression, m.set_by_superuser,
+        format('%I.%I.%I', m.schema_name, m.table_name, m.column_name), m.table_name
+    from backup._mask m
+    cross join backup._column(array[m.schema_name, m.table_name, m.column_name]) c
+    cross join backup._family(c.relation) f
+    join pg_attribute a on a.attrelid = f.relation and a.attname = m.column_name and not a.attisdropped
+    order by f.relation, a.attnum, f.depth, m.expression
+$$;
+
+comment on function backup._covered() is 'Every column that a mask covers, as this snapshot has them.';
+
 create or replace function backup._masks()
-    -- for each table that has the column, the mask that is nearest: its own, or that of what it inherits from. PB001 when
-    -- one has lost its column: what is private must not go out because a name has changed
-    returns table (relation oid, column_name text, expression text, set_by_superuser boolean)
+    -- as backup._covered(). PB001 when one has lost its column, or a column the mask that it had: what is private must not
+    -- go out because a name has changed
+    returns table (
+        relation oid, attnum smallint, column_name text, expression text, set_by_superuser boolean, masked text, origin text)
     language plpgsql
     stable
     security definer
@@ -119,22 +169,56 @@ declare
     lost text := (
         select format('%I.%I.%I', m.schema_name, m.table_name, m.column_name) from backup._mask m
         where not exists (select from backup._column(array[m.schema_name, m.table_name, m.column_name])) limit 1);
+    bare record;
 begin
     if lost is not null then
         raise exception using
             errcode = 'PB001', message = format('the mask of %s finds no column', lost),
             hint = 'Was it renamed or dropped? Set its mask anew, and take this one away: select backup.mask(..., null).';
     end if;
-    return query
-    select distinct on (f.relation, m.column_name) f.relation, m.column_name, m.expression, m.set_by_superuser
-    from backup._mask m
-    cross join backup._column(array[m.schema_name, m.table_name, m.column_name]) c
-    cross join backup._family(c.relation) f
-    order by f.relation, m.column_name, f.depth, m.expression;
+    select format('%I.%I.%I', n.nspname, t.relname, a.attname) as name, k.masked into bare
+    from backup._masked_column k
+    join pg_attribute a on a.attrelid = k.relation and a.attnum = k.attnum and not a.attisdropped
+    join pg_class t on t.oid = k.relation
+    join pg_namespace n on n.oid = t.relnamespace
+    where k.catalog = 'backup._masked_column'::regclass
+      and not exists (select from backup._covered() c where c.relation = k.relation and c.attnum = k.attnum)
+    -- A mask for what others inherit from does for all.
+    order by exists (select from pg_inherits i where i.inhrelid = k.relation), 1 limit 1;
+    if found then
+        raise exception using
+            errcode = 'PB001', message = format('%s holds what the mask of %s covered, and no mask covers it now',
+                bare.name, bare.masked),
+            hint = format('Was it renamed or detached? Set a mask for it or, if it is no secret any more: '
+                'select backup.mask(%L, null).', bare.name);
+    end if;
+    return query select * from backup._covered();
 end
 $$;
 
 comment on function backup._masks() is 'Every masked column of every table, as this snapshot has them.';
+
+create or replace function backup._remember_masked(
+    -- rows of backup._masks() as a list; null for none
+    covered jsonb
+)
+    returns void
+    language sql
+    security definer
+    set search_path = pg_catalog, pg_temp
+as $$
+    -- What was dropped is forgotten, and what another database's oids say.
+    delete from backup._masked_column k
+    where k.catalog <> 'backup._masked_column'::regclass or not exists (
+        select from pg_attribute a where a.attrelid = k.relation and a.attnum = k.attnum and not a.attisdropped);
+    insert into backup._masked_column as k (relation, attnum, masked, catalog)
+    select c.relation, c.attnum, c.masked, 'backup._masked_column'::regclass
+    from jsonb_to_recordset(covered) c (relation oid, attnum smallint, masked text)
+    order by c.relation, c.attnum
+    on conflict on constraint masked_column_pk do update set masked = excluded.masked where k.masked <> excluded.masked;
+$$;
+
+comment on function backup._remember_masked(jsonb) is 'Keep which columns were masked, for when their names change.';
 
 create or replace view backup.masks as
 select m.schema_name, m.table_name, m.column_name, m.expression, m.set_by, m.set_at

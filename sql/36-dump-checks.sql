@@ -10,12 +10,12 @@ create or replace function backup._option_problem(
 as $$
     select case when options is null or jsonb_typeof(options) <> 'object' then 'the options are no JSON object' else coalesce(
         (select format('%L is no option of a dump', k.name) from jsonb_object_keys(options) k (name)
-         where k.name not in ('jobs', 'only', 'exclude', 'exclude_data', 'where', 'masked', 'row_security') limit 1),
+         where k.name not in ('jobs', 'only', 'exclude', 'exclude_data', 'where', 'masked', 'row_security', 'extension_rows') limit 1),
         case when options ? 'jobs' and options ->> 'jobs' !~ '^([1-9]|[1-5][0-9]|6[0-4])$' is not false
             then 'jobs must be a number from 1 to 64' end,
         case when options ? 'only' and options ->> 'only' not in ('schema', 'data') is not false
             then 'only must be "schema" or "data"' end,
-        (select format('%s must be true or false', k.name) from unnest(array['masked', 'row_security']) k (name)
+        (select format('%s must be true or false', k.name) from unnest(array['masked', 'row_security', 'extension_rows']) k (name)
          where options ? k.name and jsonb_typeof(options -> k.name) <> 'boolean' limit 1),
         (select format('%s must be a list of names such as "public.log_*"', k.name)
          from unnest(array['exclude', 'exclude_data']) k (name)

@@ -11,6 +11,7 @@ create or replace function backup.start_dump(
     --  "exclude_data": ["schema.table", ...] the same, for the rows alone,
     --  "where": {"schema.table": condition, ...} only these rows,
     --  "masked": true for what backup.mask() says in place of the columns,
+    --  "extension_rows": true for the user's rows in tables of extensions, which a masked dump leaves out,
     --  "row_security": true to take the rows that policies let the worker see, in place of an error}
     options jsonb default '{}'
 )
@@ -61,7 +62,10 @@ begin
         raise exception using
             errcode = 'PB001', message = problem,
             hint = 'Name tables or schemas of this database that the worker may read; the options are '
-                'jobs, only, exclude, exclude_data, where, masked and row_security.';
+                'jobs, only, exclude, exclude_data, where, masked, extension_rows and row_security.';
+    end if;
+    if (target ->> 'masked')::boolean then
+        perform backup._masks();
     end if;
     return target;
 end
@@ -121,8 +125,16 @@ as $$
             from (select distinct on (f.relation) f.relation, w.value as condition
                   from jsonb_each_text(options -> 'where') w cross join backup._family(to_regclass(w.key)) f
                   order by f.relation, f.depth, w.key) c), '{}'),
+        -- The tables that the conditions were written for, as they may call them.
+        'origins', coalesce((
+            select jsonb_object_agg(o.relation::bigint::text, o.name)
+            from (select distinct on (f.relation) f.relation, c.relname as name
+                  from jsonb_object_keys(options -> 'where') w (key) join pg_class c on c.oid = to_regclass(w.key)
+                  cross join backup._family(c.oid) f
+                  order by f.relation, f.depth, w.key) o), '{}'),
         'masked', coalesce((options ->> 'masked')::boolean, false),
         'row_security', coalesce((options ->> 'row_security')::boolean, false),
+        'extension_rows', coalesce((options ->> 'extension_rows')::boolean, false),
         'by_superuser', (select r.rolsuper from pg_roles r where r.rolname = session_user))
 $$;
 

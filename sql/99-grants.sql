@@ -61,8 +61,8 @@ grant execute on function
     backup._record_gap(bigint, integer, pg_lsn, text, boolean), backup._resume_base_after_gap(bigint),
     backup._wal_holes(bigint, integer, pg_lsn),
     backup._finish_base(bigint, jsonb), backup._record_drill(jsonb), backup._record_kept(jsonb), backup._previous_manifest(bigint),
-    backup._dump_selection(jsonb), backup._matching(text[]), backup._masks(), backup._finish_dump(bigint, jsonb),
-    backup._previous_dump(bigint),
+    backup._dump_selection(jsonb), backup._matching(text[]), backup._masks(), backup._remember_masked(jsonb),
+    backup._finish_dump(bigint, jsonb), backup._previous_dump(bigint),
     backup._planned_schedules(), backup._plan_schedule(text, text, text, timestamptz, jsonb),
     backup._run_schedule(text, timestamptz, timestamptz),
     backup._grant()

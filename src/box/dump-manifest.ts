@@ -62,7 +62,7 @@ export const DumpManifest = z.object({
     exclude_data: listOf(z.string()),
     row_security: z.boolean(),
   }),
-  /** what pg_dump warned of */
+  /** what pg_dump warned of, and what a masked dump left out */
   warnings: listOf(z.string()),
   sections: z.object({
     /** what makes the database itself */

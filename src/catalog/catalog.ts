@@ -157,6 +157,10 @@ export class Catalog {
     return jobs.previousDump(this.#pool, systemIdentifier)
   }
 
+  rememberMasked(masks: Parameters<typeof jobs.rememberMasked>[1]): Promise<void> {
+    return jobs.rememberMasked(this.#pool, masks)
+  }
+
   finishDump(jobId: bigint, dump: jobs.FinishedDump): Promise<void> {
     return jobs.finishDump(this.#pool, jobId, dump)
   }

@@ -1,7 +1,7 @@
 import type pg from 'pg'
 import { z } from 'zod'
 import { PostboxError } from '../errors.js'
-import type { DumpTable, TableName } from '../source/dump-table.js'
+import type { DumpTable, Expression, TableName } from '../source/dump-table.js'
 import type { DumpJob } from './jobs.js'
 
 type Target = DumpJob['target']
@@ -16,11 +16,15 @@ export interface DumpChoice {
   excluded: TableName[]
   /** of any kind, left out with their contents alone */
   emptied: TableName[]
+  /** tables of extensions that hold rows of the user's, which a masked dump leaves out */
+  unmaskable: TableName[]
+  /** every masked column, of tables that are left out too; none when nothing is to be masked */
+  masks: Mask[]
 }
 
 /** Reads what is to be dumped in the session that has the snapshot. Throws `dump_refused` when it cannot be read. */
 export async function readDumpChoice(client: pg.Client, target: Target): Promise<DumpChoice> {
-  const { tables: oids, exclude, exclude_data, where, masked } = target
+  const { tables: oids, exclude, exclude_data, where, origins, masked } = target
   const { rows } = await client.query(TABLES, [JSON.stringify(target)])
   const found = z.array(Row).parse(rows)
   const closed = found.find(({ readable }) => !readable)
@@ -30,7 +34,14 @@ export async function readDumpChoice(client: pg.Client, target: Target): Promise
   }
   const masks = masked ? await readMasks(client) : []
   await checkAuthors(client, target, masks)
-  const tables = found.map((row) => withChoices(row, where[row.oid] ?? null, masks))
+  const tables = found.map((row) => {
+    const condition = where[row.oid]
+    return withChoices(
+      row,
+      condition === undefined ? null : { sql: condition, origin: origins[row.oid] ?? row.name },
+      masks,
+    )
+  })
   const [only, excluded, emptied] = [
     oids && (await named(client, NAMED, oids)),
     await named(client, MATCHING, exclude),
@@ -39,7 +50,9 @@ export async function readDumpChoice(client: pg.Client, target: Target): Promise
   if (only !== null && only.length < oids!.length) {
     throw new PostboxError('dump_refused', 'a table that was asked for is gone', 'Start the dump anew.')
   }
-  return { tables, only, excluded, emptied }
+  const all = oids === null && target.schemas === null
+  const unmaskable = masked && all && !target.extension_rows ? (await client.query<TableName>(OF_EXTENSIONS)).rows : []
+  return { tables, only, excluded, emptied, unmaskable, masks }
 }
 
 const Name = z.object({ schema: z.string(), name: z.string() })
@@ -83,10 +96,17 @@ const NAMED = `select n.nspname as schema, c.relname as name from pg_class c
 const MATCHING = `select n.nspname as schema, c.relname as name from backup._matching($1::text[]) m
   join pg_class c on c.oid = m.relation join pg_namespace n on n.oid = c.relnamespace`
 
-function withChoices(row: z.infer<typeof Row>, where: string | null, masks: readonly Mask[]): DumpTable {
+const OF_EXTENSIONS = `select n.nspname as schema, c.relname as name from pg_extension e
+  join pg_class c on c.oid = any (e.extconfig) and c.relkind in ('r', 'p') join pg_namespace n on n.oid = c.relnamespace
+  where e.extname <> 'postbox' order by 1, 2`
+
+function withChoices(row: z.infer<typeof Row>, where: Expression | null, masks: readonly Mask[]): DumpTable {
   const { oid, schema, name, sql, bytes, pages, divisible, root, regrouped } = row
   const own = masks.filter(({ relation }) => relation === oid)
-  const mask = (column: string) => own.find(({ column_name }) => column_name === column)?.expression ?? null
+  const mask = (column: string) => {
+    const found = own.find(({ column_name }) => column_name === column)
+    return found ? { sql: found.expression, origin: found.origin } : null
+  }
   return {
     ...{ oid, schema, name, sql, bytes, pages, divisible, where },
     columns: row.columns.map((column) => ({ ...column, mask: mask(column.name) })),
@@ -99,16 +119,23 @@ async function named(client: pg.Client, query: string, which: readonly unknown[]
   return (await client.query<TableName>(query, [which])).rows
 }
 
-interface Mask {
+/** A row of backup._masks(). */
+export interface Mask {
   relation: number
+  attnum: number
   column_name: string
   expression: string
   set_by_superuser: boolean
+  /** full name of the column whose mask it is */
+  masked: string
+  /** its table, as the expression may call it */
+  origin: string
 }
 
 async function readMasks(client: pg.Client): Promise<Mask[]> {
   const { rows } = await client.query<Mask>(
-    'select m.relation::int8::float8 as relation, m.column_name, m.expression, m.set_by_superuser from backup._masks() m',
+    `select m.relation::int8::float8 as relation, m.attnum, m.column_name, m.expression, m.set_by_superuser, m.masked, m.origin
+     from backup._masks() m`,
   )
   return rows
 }

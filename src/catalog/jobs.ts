@@ -2,6 +2,7 @@ import { sql } from 'slonik'
 import { z } from 'zod'
 import type { PostboxError } from '../errors.js'
 import type { Lsn } from '../wal/lsn.js'
+import type { Mask } from './dump-tables.js'
 import { writeError } from './error-text.js'
 import { json, type CatalogPool } from './pool.js'
 import { BigIntText, lsnArgument, Nothing, systemIdentifierArgument } from './row-values.js'
@@ -33,8 +34,12 @@ const DumpJob = Claim.extend({
     exclude_data: z.array(z.string()),
     /** by the table's oid */
     where: z.record(z.string(), z.string()),
+    /** by the same oids: the table that the condition was written for, as it may call it */
+    origins: z.record(z.string(), z.string()).default({}),
     masked: z.boolean(),
     row_security: z.boolean(),
+    /** in a masked dump */
+    extension_rows: z.boolean().default(false),
     /** whether a superuser has asked for it */
     by_superuser: z.boolean(),
   }),
@@ -153,6 +158,11 @@ export async function finishBase(pool: CatalogPool, jobId: bigint, backup: Finis
 export async function finishDump(pool: CatalogPool, jobId: bigint, dump: FinishedDump): Promise<void> {
   const description = { ...dump, system_identifier: systemIdentifierArgument(dump.system_identifier) }
   await pool.one(sql.type(Nothing)`select backup._finish_dump(${jobId}, ${json(description)}) as nothing`)
+}
+
+/** Keeps which columns were masked: they may not go out in clear when they, or their tables, have got other names. */
+export async function rememberMasked(pool: CatalogPool, masks: readonly Mask[]): Promise<void> {
+  await pool.one(sql.type(Nothing)`select backup._remember_masked(${json(masks)}) as nothing`)
 }
 
 /** Key of the dump's manifest that was stored last, which the next one names; null before the first. */

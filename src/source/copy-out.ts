@@ -189,22 +189,30 @@ export class CopyOut implements pg.Submittable {
   }
 }
 
-function copyStatement({ sql, columns, where }: DumpTable, range: PageRange | null, encoding: string): string {
+function copyStatement({ name, sql, columns, where }: DumpTable, range: PageRange | null, encoding: string): string {
   const ending = `to stdout with (encoding ${pg.escapeLiteral(encoding)})`
+  // As most of the expressions call it.
+  const alias = pg.escapeIdentifier(where?.origin ?? columns.find(({ mask }) => mask)?.mask?.origin ?? name)
   const conditions = [
-    ...(where === null ? [] : [`((${where})::boolean)`]),
+    ...(where === null ? [] : [`((${where.sql})::boolean)`]),
     ...(range === null ? [] : [`ctid >= '(${range.from},0)'::tid`]),
     ...(range?.to == null ? [] : [`ctid < '(${range.to},0)'::tid`]),
   ]
-  const names = columns.map(({ name }) => pg.escapeIdentifier(name)).join(', ')
+  const names = columns.map((column) => pg.escapeIdentifier(column.name)).join(', ')
   if (conditions.length === 0 && columns.every(({ mask }) => mask === null)) {
     // A table without columns has rows all the same.
     return `copy ${sql} ${names === '' ? '' : `(${names})`} ${ending}`
   }
   const condition = conditions.length === 0 ? '' : ` where ${conditions.join(' and ')}`
-  return `copy (select ${columns.map(valueOf).join(', ')} from only ${sql}${condition}) ${ending}`
+  const values = columns.map((column) => valueOf(column, alias)).join(', ')
+  return `copy (select ${values} from only ${sql} as ${alias}${condition}) ${ending}`
 }
 
-function valueOf({ name, type, mask }: DumpColumn): string {
-  return mask === null ? pg.escapeIdentifier(name) : `(${mask})::${type} as ${pg.escapeIdentifier(name)}`
+function valueOf({ name, type, mask }: DumpColumn, alias: string): string {
+  const column = pg.escapeIdentifier(name)
+  if (mask === null) return `${alias}.${column}`
+  const origin = pg.escapeIdentifier(mask.origin)
+  // What inherits from several tables may be called otherwise by each.
+  const value = origin === alias ? `(${mask.sql})` : `(select (${mask.sql}) from (select ${alias}.*) as ${origin})`
+  return `${value}::${type} as ${column}`
 }

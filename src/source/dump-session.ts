@@ -90,6 +90,7 @@ export async function lockTables(client: pg.Client, tables: readonly DumpTable[]
       throw dumpError(`table ${sql}`, thrown)
     })
   }
+  await checkNames(client, tables)
   // TRUNCATE empties a table for older snapshots too; it must not have come between snapshot and lock.
   const { rows: moved } = await client.query<{ name: string }>(
     `select c.oid::regclass::text as name from pg_class c
@@ -97,6 +98,19 @@ export async function lockTables(client: pg.Client, tables: readonly DumpTable[]
     [tables.map(({ oid }) => oid)],
   )
   if (moved[0]) throw new PostboxError('dump_failed', `${moved[0].name} was rewritten just now`, 'It is tried again.')
+}
+
+/**
+ * LOCK and COPY go by names, and a name can come to mean another table, such as one that is newer than the snapshot and
+ * empty for it: while LOCK waited or, as a schema needs no lock to get another name, at any time. Throws `dump_failed`.
+ */
+export async function checkNames(client: pg.Client, tables: readonly DumpTable[]): Promise<void> {
+  const { rows: swapped } = await client.query<{ name: string }>(
+    `select t.name from unnest($1::oid[], $2::text[]) t (oid, name) where to_regclass(t.name) is distinct from t.oid limit 1`,
+    [tables.map(({ oid }) => oid), tables.map(({ sql }) => sql)],
+  )
+  if (!swapped[0]) return
+  throw new PostboxError('dump_failed', `${swapped[0].name} became another table just now`, 'It is tried again.')
 }
 
 /**

@@ -8,7 +8,7 @@ export interface DumpTable {
   /** in the order of a row's fields; without generated ones */
   columns: DumpColumn[]
   /** condition of its rows; null for all */
-  where: string | null
+  where: Expression | null
   /** the partitioned table that a restore must copy into; null: the table itself */
   root: TableName | null
   bytes: number
@@ -21,8 +21,15 @@ export interface DumpColumn {
   name: string
   /** with its modifier, as SQL has it */
   type: string
-  /** SQL in place of its value; null for the value */
-  mask: string | null
+  /** in place of its value; null for the value */
+  mask: Expression | null
+}
+
+/** SQL over the columns of a table, or of one that inherits from it. */
+export interface Expression {
+  sql: string
+  /** what the expression may call the table */
+  origin: string
 }
 
 export interface TableName {

@@ -34,17 +34,28 @@ export interface PgDumpChoice {
   rowSecurity: boolean
 }
 
+export interface PgDumpCall {
+  args: string[]
+  /** for its stdin; null when that is not read */
+  filter: string | null
+}
+
 /** What one argument list may hold, well below Linux's 2 MiB. */
 const MAX_ARGUMENT_BYTES = 1_500_000
 /** What holds a lock that keeps pg_dump waiting may wait itself for a lock of the dump. */
 const LOCK_WAIT_MS = 60_000
 
-/** `major`: of pg_dump. Throws `dump_refused` when there are too many names. */
-export function pgDumpArguments(section: Section, choice: PgDumpChoice, major: number): string[] {
+/** `major`: of pg_dump, which takes any number of names from 17 on. Throws `dump_refused` when there are too many. */
+export function pgDumpCall(section: Section, choice: PgDumpChoice, major: number): PgDumpCall {
   const { snapshot, encoding, only, schemas, tables, excluded, emptied, copied, masked, rowSecurity } = choice
   // What we do not copy ourselves (sequences, large objects, extensions' tables) is in "data", and what fills materialized
   // views in "post-data".
   const withoutContents = section === 'data' ? [...emptied, ...copied] : section === 'post-data' ? emptied : []
+  const names = [
+    ...named('include table', '--table', tables ?? []),
+    ...named('exclude table', '--exclude-table', excluded),
+    ...named('exclude table_data', '--exclude-table-data', withoutContents),
+  ]
   const args = [
     '--no-password',
     // Only without an encoding a database may hold what is no UTF-8.
@@ -60,13 +71,23 @@ export function pgDumpArguments(section: Section, choice: PgDumpChoice, major: n
     // Nobody can tell what is in a large object; a subscription may show a password, and statistics show values.
     ...(masked ? ['-B', '--no-subscriptions', ...(major >= 18 ? ['--no-statistics'] : [])] : []),
     ...(schemas ?? []).map((schema) => `--schema=${quoted(schema)}`),
-    ...patterns(tables ?? []).map((pattern) => `--table=${pattern}`),
-    ...patterns(excluded).map((pattern) => `--exclude-table=${pattern}`),
-    ...patterns(withoutContents).map((pattern) => `--exclude-table-data=${pattern}`),
   ]
-  if (args.reduce((sum, arg) => sum + Buffer.byteLength(arg) + 9, 0) <= MAX_ARGUMENT_BYTES) return args
-  throw new PostboxError('dump_refused', 'there are too many tables for one dump', 'Dump schema by schema.')
+  const inFilter = (pattern: string) => major >= 17 && FILTERED.test(pattern)
+  const rules = names.filter(({ pattern }) => inFilter(pattern)).map(({ rule }) => `${rule}\n`)
+  args.push(...names.filter(({ pattern }) => !inFilter(pattern)).map(({ argument }) => argument))
+  if (rules.length > 0) args.push('--filter=-')
+  const filter = rules.length > 0 ? rules.join('') : null
+  if (args.reduce((sum, arg) => sum + Buffer.byteLength(arg) + 9, 0) <= MAX_ARGUMENT_BYTES) return { args, filter }
+  const hint = 'Let the worker find pg_dump 17 or newer alone, which takes any number, or dump schema by schema.'
+  throw new PostboxError('dump_refused', 'there are too many tables for one dump', hint)
 }
+
+/** What a filter surely reads as an argument is read: no names with blanks, line feeds or marks. */
+const FILTERED = /^("[\w$-]+"\."[\w$-]+"|\w+\.\([\w|]+\))$/
+
+/** Patterns as lines of a filter, and as arguments. */
+const named = (rule: string, argument: string, names: readonly TableName[]) =>
+  patterns(names).map((pattern) => ({ pattern, rule: `${rule} ${pattern}`, argument: `${argument}=${pattern}` }))
 
 /** In quotes nothing of a name is a pattern. */
 const quoted = (name: string): string => `"${name.replaceAll('"', '""')}"`

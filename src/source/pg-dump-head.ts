@@ -49,10 +49,14 @@ export async function refreshStatements(text: Readable, encoding: string): Promi
 }
 
 /** What has no encoding is read with a character for each byte. */
-async function* asUtf8(text: AsyncIterable<Buffer>, encoding: string): AsyncGenerator<Buffer> {
+export async function* asUtf8(text: AsyncIterable<Buffer>, encoding: string): AsyncGenerator<Buffer> {
   for await (const chunk of text) yield encoding === 'SQL_ASCII' ? Buffer.from(chunk.toString('latin1')) : chunk
 }
 
+/** The way back. */
+export const fromUtf8 = (text: string, encoding: string): Buffer =>
+  Buffer.from(text, encoding === 'SQL_ASCII' ? 'latin1' : 'utf8')
+
 function joined(statements: string[], encoding: string): Buffer {
-  return Buffer.from(statements.map((sql) => `${sql};\n`).join(''), encoding === 'SQL_ASCII' ? 'latin1' : 'utf8')
+  return fromUtf8(statements.map((sql) => `${sql};\n`).join(''), encoding)
 }

@@ -5,7 +5,7 @@ import { Readable } from 'node:stream'
 import { promisify } from 'node:util'
 import { childEnvironment, searchPath } from '../config.js'
 import { PostboxError } from '../errors.js'
-import { pgDumpArguments, type PgDumpChoice, type Section } from './pg-dump-arguments.js'
+import { pgDumpCall, type PgDumpChoice, type Section } from './pg-dump-arguments.js'
 
 export interface PgDump {
   program: string
@@ -53,9 +53,11 @@ export function startPgDump(
   connection: Record<string, string>,
   signal: AbortSignal,
 ): { stdout: Readable; ended: Promise<string[]> } {
-  const args = pgDumpArguments(section, choice, major)
+  const { args, filter } = pgDumpCall(section, choice, major)
   const env = childEnvironment({ LC_ALL: 'C', ...connection })
-  const child = spawn(program, args, { env, stdio: ['ignore', 'pipe', 'pipe'], signal })
+  const child = spawn(program, args, { env, stdio: ['pipe', 'pipe', 'pipe'], signal })
+  // That it ended before it had read all is said elsewhere.
+  child.stdin.on('error', () => undefined).end(filter ?? '')
   let said = ''
   child.stderr.setEncoding('utf8').on('data', (text: string) => (said = (said + text).slice(-20_000)))
   const ending = Promise.withResolvers<string[]>()

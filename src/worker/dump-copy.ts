@@ -4,7 +4,7 @@ import type { DumpedTable } from '../box/dump-manifest.js'
 import { dumpPartKey, dumpSqlKey, type Home } from '../box/key-names.js'
 import type { PartEntry } from '../box/manifest.js'
 import { CopyOut } from '../source/copy-out.js'
-import { dumpError, type DumpClient } from '../source/dump-session.js'
+import { checkNames, dumpError, type DumpClient } from '../source/dump-session.js'
 import { cutFrames, type FilledFrame } from '../source/frames.js'
 import type { Section } from '../source/pg-dump-arguments.js'
 import { CompressThreads } from '../transform/compress-threads.js'
@@ -28,6 +28,8 @@ export interface DumpCopyOptions {
   /** frames compressed at once */
   threads: number
   progress: DumpProgress
+  /** may refuse it */
+  onBuilt: (entry: PartEntry) => void
   onStored: (entry: PartEntry) => Promise<void>
 }
 
@@ -61,6 +63,7 @@ export class DumpCopy {
       const frames = progress.counted(slice, copy.frames(this.#frames))
       const stored = await this.#store(frames, (part, sha256) => dumpPartKey(home, dumpId, table, index, part, sha256))
       dumped.slices[index] = { rows: await copy.count, ...stored }
+      await checkNames(client, [table])
       progress.end(slice)
     } catch (thrown) {
       throw dumpError(`table ${table.sql}`, thrown)
@@ -78,7 +81,7 @@ export class DumpCopy {
   }
 
   async #store(frames: AsyncIterable<FilledFrame>, keyOf: (part: number, sha256: Buffer) => string): Promise<Stored> {
-    const { compressionLevel, onStored } = this.options
+    const { compressionLevel, onBuilt, onStored } = this.options
     const builder = new PartBuilder(this.#parts)
     const hash = createHash('sha256')
     const parts: PartEntry[] = []
@@ -86,6 +89,7 @@ export class DumpCopy {
       if (!built) return
       const key = keyOf(parts.length, built.sha256)
       const entry = { key, bytes: built.bytes, sha256: built.sha256.toString('hex'), raw_bytes: built.rawBytes }
+      onBuilt(entry)
       parts.push(entry)
       const chunks = [built.memory.subarray(0, built.bytes)]
       await this.uploader.add({ ...built, key, chunks, contentType: 'application/zstd' }, () => {

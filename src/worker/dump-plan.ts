@@ -12,14 +12,21 @@ export interface Slice {
 }
 
 /** What is to be copied, in that order, and where it is noted. */
-export function planDump(tables: readonly DumpTable[], splitBytes: number): { slices: Slice[]; dumped: DumpedTable[] } {
+export interface DumpPlan {
+  slices: Slice[]
+  dumped: DumpedTable[]
+  /** of all tables on disk */
+  bytes: number
+}
+
+export function planDump(tables: readonly DumpTable[], splitBytes: number): DumpPlan {
   const plans = tables.map((table) => {
     const dumped: DumpedTable = {
       schema: table.schema,
       name: table.name,
       columns: table.columns.map(({ name }) => name),
       masked: table.columns.filter(({ mask }) => mask !== null).map(({ name }) => name),
-      where: table.where,
+      where: table.where?.sql ?? null,
       copy_into: table.root,
       rows: 0,
       raw_bytes: 0,
@@ -28,7 +35,11 @@ export function planDump(tables: readonly DumpTable[], splitBytes: number): { sl
     }
     return { dumped, slices: pageRanges(table, splitBytes).map((range, index) => ({ table, dumped, index, range })) }
   })
-  return { slices: plans.flatMap(({ slices }) => slices), dumped: plans.map(({ dumped }) => dumped) }
+  return {
+    slices: plans.flatMap(({ slices }) => slices),
+    dumped: plans.map(({ dumped }) => dumped),
+    bytes: tables.reduce((sum, { bytes }) => sum + bytes, 0),
+  }
 }
 
 /** Sums up a table whose slices are all stored. */

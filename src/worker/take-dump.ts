@@ -8,15 +8,17 @@ import type { DumpJob } from '../catalog/catalog.js'
 import { readDumpChoice, type DumpChoice } from '../catalog/dump-tables.js'
 import { lockTables, readMoment, type Moment } from '../source/dump-session.js'
 import { findPgDump, startPgDump, type PgDump } from '../source/pg-dump.js'
+import { LeftOut, maskedScript } from '../source/masked-script.js'
 import { databaseStatements, dropStatements, refreshStatements } from '../source/pg-dump-head.js'
 import { pgDumpConnection, type PgDumpChoice, type Section } from '../source/pg-dump-arguments.js'
 import { DumpCopy } from './dump-copy.js'
 import type { DumpContext } from './dump-job.js'
-import { dumpMemory } from './dump-memory.js'
-import { planDump, sumUp } from './dump-plan.js'
+import { dumpMemory, type DumpMemory } from './dump-memory.js'
+import { planDump, sumUp, type DumpPlan } from './dump-plan.js'
 import { DumpProgress } from './dump-progress.js'
 import type { DumpSessions } from './dump-sessions.js'
 import type { JobProgress } from './job-progress.js'
+import { ManifestSize } from './manifest-size.js'
 import { PartUploader } from './part-uploader.js'
 
 /** Stores all parts of a dump, and says what the manifest is to be. */
@@ -33,25 +35,23 @@ export async function takeDump(
   const moment = await readMoment(first)
   const tool = await findPgDump(moment.serverMajor)
   const choice = await readDumpChoice(first, job.target)
+  if (job.target.masked) await catalog.rememberMasked(choice.masks)
   await lockTables(first, choice.tables)
   const { system_identifier: systemIdentifier, timeline } = await catalog.walIdentity()
   const home = { server: context.grant().server, systemIdentifier }
   const dumpId = formatBackupId(new Date(), randomBytes(2))
 
-  progress.expect(choice.tables.reduce((sum, { bytes }) => sum + bytes, 0))
+  const plan = planDump(choice.tables, settings.dump_split_bytes)
+  const { slices, dumped } = plan
+  const chosen = chosenOf(job, choice)
+  progress.expect(plan.bytes)
   progress.enter('copying')
-  const onStored = async ({ sha256, ...entry }: PartEntry) => {
-    await catalog.recordObject(job.job_id, { kind: 'dump_part', ...entry, sha256: Buffer.from(sha256, 'hex') })
-    progress.add(entry.raw_bytes)
-  }
-  const uploader = new PartUploader(box, settings.upload_connections, signal)
-  const { encoding } = moment
-  const { slices, dumped } = planDump(choice.tables, settings.dump_split_bytes)
-  const connections = job.target.jobs ?? (settings.dump_jobs || threads)
   const tables = new DumpProgress(slices)
   progress.follow(() => tables.report())
-  // What pg_dump prints is a stream too.
-  const memory = dumpMemory(settings, context.grant(), Math.min(connections, slices.length) + 1, threads)
+  const size = new ManifestSize(context.grant().max_part_bytes, chosen, plan)
+  const memory = divideMemory(job, context, plan, size.leastPartBytes(home, dumpId))
+  const uploader = new PartUploader(box, memory.uploads, signal)
+  const { encoding } = moment
   const options = {
     home,
     dumpId,
@@ -60,12 +60,18 @@ export async function takeDump(
     memory,
     threads,
     progress: tables,
-    onStored,
+    onBuilt: (entry: PartEntry) => {
+      size.add(entry)
+    },
+    onStored: async ({ sha256, ...entry }: PartEntry) => {
+      await catalog.recordObject(job.job_id, { kind: 'dump_part', ...entry, sha256: Buffer.from(sha256, 'hex') })
+      progress.add(entry.raw_bytes)
+    },
   }
   await using copy = new DumpCopy(options, uploader)
   const [{ sections, warnings }] = await Promise.all([
     storeSections(tool, job, choice, moment, first, context, copy, signal),
-    sessions.copy(first, moment.snapshot, slices, connections, (client, slice) => copy.copySlice(client, slice)),
+    sessions.copy(first, moment.snapshot, slices, memory.streams - 1, (client, slice) => copy.copySlice(client, slice)),
   ])
   await uploader.drain()
   for (const warning of warnings) log.warn({ dumpId }, warning)
@@ -89,11 +95,35 @@ export async function takeDump(
     previous_manifest: await context.catalog.previousDump(systemIdentifier),
     whole: !(filtered || only !== null || masked || row_security),
     masked,
-    chosen: { only, schemas, tables: choice.only, exclude, exclude_data, row_security },
+    chosen,
     warnings,
     sections,
     tables: dumped.map(sumUp),
   }
+}
+
+/** As the manifest says it. */
+function chosenOf({ target }: DumpJob, { only: tables }: DumpChoice): DumpManifest['chosen'] {
+  const { only, schemas, exclude, exclude_data, row_security } = target
+  return { only, schemas, tables, exclude, exclude_data, row_security }
+}
+
+/** For as many connections as there are to be, or fewer. */
+function divideMemory(
+  { target, job_id }: DumpJob,
+  { settings, grant, threads, log }: DumpContext,
+  { slices }: DumpPlan,
+  leastPartBytes: number,
+): DumpMemory {
+  const wanted = Math.min(target.jobs ?? (settings.dump_jobs || threads), slices.length)
+  // What pg_dump prints is a stream too.
+  const memory = dumpMemory(settings, grant(), wanted + 1, threads, leastPartBytes)
+  const connections = memory.streams - 1
+  if (connections < wanted) {
+    const why = 'parts must be large, so that few connections copy: a larger --max-part-bytes of the grant allows more'
+    log.warn({ job: job_id.toString(), connections, wanted, partBytes: memory.partBytes }, why)
+  }
+  return memory
 }
 
 /** Where only some of what pg_dump prints is wanted, most often its beginning. */
@@ -107,7 +137,7 @@ const SOME_OF_DATA: typeof SOME = { 'post-data': refreshStatements }
 async function storeSections(
   tool: PgDump,
   { target, job_id }: DumpJob,
-  { tables, only: named, excluded, emptied }: DumpChoice,
+  { tables, only: named, excluded, emptied, unmaskable }: DumpChoice,
   { snapshot, encoding, serverMajor }: Moment,
   first: pg.Client,
   { databaseUrl }: DumpContext,
@@ -125,7 +155,7 @@ async function storeSections(
     tables: named,
     excluded,
     emptied,
-    copied: tables,
+    copied: [...tables, ...unmaskable],
     masked,
     rowSecurity,
   }
@@ -136,6 +166,7 @@ async function storeSections(
   }
   const sections: DumpManifest['sections'] = { database: [], drop: [], 'pre-data': [], data: [], 'post-data': [] }
   const warnings = new Set<string>()
+  const leftOut = new LeftOut()
   for (const section of wanted[only ?? 'all']) {
     const enough = new AbortController()
     const { stdout, ended } = startPgDump(tool, section, choice, connection, AbortSignal.any([signal, enough.signal]))
@@ -145,9 +176,17 @@ async function storeSections(
       await ended
       throw thrown
     })
-    sections[section] = await copy.storeSection(section, head ? Readable.from([await head]) : stdout)
+    const text = head ? Readable.from([await head]) : stdout
+    const whole = head ? Promise.resolve() : ended
+    const isCleaned = masked && section !== 'data'
+    const stored = isCleaned ? Readable.from(maskedScript(text, encoding, leftOut, whole), { objectMode: false }) : text
+    sections[section] = await copy.storeSection(section, stored)
     if (head && !stdout.readableEnded) enough.abort()
     else for (const warning of await ended) warnings.add(warning)
   }
-  return { sections, warnings: [...warnings] }
+  if (unmaskable.length > 0) {
+    const names = unmaskable.map(({ schema, name }) => `${schema}.${name}`).join(', ')
+    warnings.add(`masked: the rows of extensions in ${names} were left out`)
+  }
+  return { sections, warnings: [...warnings, ...leftOut.warnings] }
 }

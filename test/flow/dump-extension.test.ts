@@ -1,6 +1,8 @@
 import { copyFile, readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { parseDumpManifest } from '../../src/box/dump-manifest.js'
+import { decompress } from '../../src/keyholder/zstd.js'
 import { BackedUpServer } from '../sandbox/backed-up-server.js'
 import { clientPrograms } from '../sandbox/client/programs.js'
 import { keyholderEnv, postboxOk } from '../sandbox/command.js'
@@ -72,5 +74,23 @@ describe.skipIf(bin === null)('a database with extensions, Postbox itself among 
     expect(
       await backedUp.postgres.query('select extname from pg_extension where oid > 16383', [], { database: 'other' }),
     ).toEqual([{ extname: 'measures' }])
+  })
+
+  test('leaves rows of extensions out of a masked dump, and says so, unless they are asked for', async () => {
+    const { postgres, bucket } = backedUp
+    await postgres.query(`select backup.mask('public.roads.length', 'null')`)
+    const dump = async (options: object) => {
+      const query = 'select backup.start_dump(options => $1) id'
+      const [row] = await postgres.query<{ id: string }>(query, [JSON.stringify({ masked: true, ...options })])
+      expect(await backedUp.ended(BigInt(row!.id))).toMatchObject({ state: 'done' })
+      const select = 'select manifest_key as key from backup.dumps where job_id = $1'
+      const { key } = (await postgres.query<{ key: string }>(select, [row!.id]))[0]!
+      const { sections, warnings } = parseDumpManifest(key, bucket.get(key))
+      const text = await Promise.all(sections.data.map((part) => decompress(bucket.get(part.key), part.key)))
+      return { warnings, hasUnits: text.join('').includes('unit 7') }
+    }
+    const warning = 'masked: the rows of extensions in public.units were left out'
+    expect(await dump({})).toEqual({ warnings: [warning], hasUnits: false })
+    expect(await dump({ extension_rows: true })).toEqual({ warnings: [], hasUnits: true })
   })
 })

@@ -3,6 +3,7 @@ import { TargetSession } from '../../src/keyholder/dumps/target-session.js'
 import { Secret } from '../../src/secret.js'
 import { BackedUpServer } from '../sandbox/backed-up-server.js'
 import { clientPrograms } from '../sandbox/client/programs.js'
+import { keyholderEnv, postboxOk } from '../sandbox/command.js'
 import { until } from '../sandbox/until.js'
 
 const bin = await clientPrograms()
@@ -11,7 +12,10 @@ describe.skipIf(bin === null)('where Postgres itself says no', () => {
   let backedUp: BackedUpServer
 
   beforeAll(async () => {
-    backedUp = await BackedUpServer.start({ workerEnv: { PATH: bin! }, settings: { deadlock_timeout: '10ms' } })
+    backedUp = await BackedUpServer.start({
+      workerEnv: { PATH: bin! },
+      settings: { deadlock_timeout: '10ms', max_locks_per_transaction: '512' },
+    })
     await backedUp.postgres.query('grant pg_read_all_data to postbox_worker')
   })
   afterAll(async () => {
@@ -32,6 +36,34 @@ describe.skipIf(bin === null)('where Postgres itself says no', () => {
       attempts: 1,
     })
     expect(backedUp.bucket.keys().filter((key) => key.includes('/manifest-'))).toEqual([])
+  })
+
+  test.each([
+    ['before it copies', 2600],
+    ['while it copies', 1500],
+  ])('or its manifest would be too large for the grant, the dump says so %s', async (when, tables) => {
+    const { postgres, s3, bucket } = backedUp
+    const parts = () => bucket.keys().filter((key) => key.includes('/dump/'))
+    await postgres.query(`create schema many; do $$ begin
+      for n in 1..${tables} loop execute format('create table many.t_%s as select 1 as n', n); end loop; end $$`)
+    const args = ['grant', '--server', 'db1', '--expires', '12h', '--max-part-bytes', '1MiB']
+    await postgres.query('select backup.install_grant($1)', [await postboxOk(args, keyholderEnv(s3, 'backups'))])
+    const before = parts()
+    const [row] = await postgres.query<{ id: string }>(`select backup.start_dump(schemas => '{many}') id`)
+    expect(await backedUp.ended(BigInt(row!.id))).toMatchObject({
+      state: 'failed',
+      error_code: 'dump_refused',
+      error_message:
+        'the manifest of the dump would be larger than the 1048576 bytes that the grant allows for one object',
+      error_hint: expect.stringContaining('--max-part-bytes') as string,
+      attempts: 1,
+    })
+    if (when === 'before it copies') expect(parts()).toEqual(before)
+    expect(parts().filter((key) => key.includes('/manifest-'))).toEqual([])
+    expect(await postgres.query('select from backup.dumps')).toEqual([])
+    expect(await postgres.query(`select from pg_stat_activity where application_name like 'postbox dump%'`)).toEqual([])
+    await postgres.query('drop schema many cascade')
+    await backedUp.installGrant()
   })
 
   test.each(['a statement', 'a transaction'])('because of a deadlock, %s of a restore is tried again', async (kind) => {

@@ -177,10 +177,9 @@ describe.skipIf(bin === null)('a dump of a part', () => {
 
   test('that is masked fails when a masked column is there no more', async () => {
     await backedUp.postgres.query('alter table app.users rename column email to mail')
-    expect(await ended(`options => '{"masked": true, ${open}}'`)).toMatchObject({
-      state: 'failed',
-      error_code: 'dump_refused',
-      error_message: expect.stringMatching(/the mask of app.users.email finds no column/) as string,
+    await expect(ended(`options => '{"masked": true, ${open}}'`)).rejects.toMatchObject({
+      code: 'PB001',
+      message: 'the mask of app.users.email finds no column',
     })
     await backedUp.postgres.query('alter table app.users rename column mail to email')
   })

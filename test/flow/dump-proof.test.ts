@@ -1,4 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { parseDumpManifest } from '../../src/box/dump-manifest.js'
+import { decompress } from '../../src/keyholder/zstd.js'
 import { BackedUpServer } from '../sandbox/backed-up-server.js'
 import { databaseText, firstDifference } from '../sandbox/client/database-text.js'
 import { clientPrograms } from '../sandbox/client/programs.js'
@@ -67,6 +69,30 @@ describe.skipIf(bin === null)('a database with a bit of everything', () => {
     await makeReference(postgres, newest.postgres)
     await restored(`db${version}`, newest.postgres, 'moved')
     expect(await difference([newest.postgres, 'reference'], [newest.postgres, 'moved'])).toBeNull()
+  })
+
+  test('shows no password when it is masked, says so, and can be restored', async () => {
+    const { postgres, bucket } = newest
+    await postgres.query("select backup.mask('objects.guarded.secret', 'null')")
+    const query = `select backup.start_dump(options => '{"masked": true}') id`
+    const [row] = await postgres.query<{ id: string }>(query)
+    expect(await newest.ended(BigInt(row!.id))).toMatchObject({ state: 'done' })
+    const select = 'select manifest_key as key, dump_id from backup.dumps where job_id = $1'
+    const { key, dump_id } = (await postgres.query<{ key: string; dump_id: string }>(select, [row!.id]))[0]!
+    const { sections, warnings } = parseDumpManifest(key, bucket.get(key))
+    const parts = Object.values(sections).flat()
+    const stored = await Promise.all(parts.map((part) => decompress(bucket.get(part.key), part.key)))
+    const text = stored.map(String).join('')
+    expect(text).not.toMatch(/it''s secret|user mapping for|alter (database|role) .* set /i)
+    expect(text).toMatch(/create server far .* bare;/i)
+    expect(warnings).toEqual([
+      'masked: 2 user mappings were left out',
+      expect.stringMatching(/^masked: the options of .*server far, server "near by"/),
+      expect.stringMatching(/^masked: \d settings of the database/),
+    ])
+    const url = `postgresql://postgres@127.0.0.1:${postgres.port}/masked`
+    const args = ['--server', `db${NEWEST}`, '--dump', dump_id, '--masked', '--database-url', url, '--create']
+    await postboxOk(['restore-dump', ...args], keyholderEnv(newest.s3, 'backups'))
   })
 
   /** What pg_dump and pg_restore make of the same database there; psql cannot read a function with the name "begin". */

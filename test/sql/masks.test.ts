@@ -43,13 +43,13 @@ describe.each(postgresVersions)('masks on Postgres %i', (version) => {
       create table app.users (id int primary key, age int, email varchar(30) not null, born date, twice int generated always as (age * 2) stored);
       insert into app.users values (1, 30, 'a@example.org', null), (2, null, 'b@example.org', null);
       create view app.adults as select * from app.users;
-      create table app.log (at date, "who) is" text) partition by range (at);
+      create table app.log (at date, "who) is" text, who text) partition by range (at);
       create table app.log_2026 partition of app.log for values from ('2026-01-01') to ('2027-01-01');
       create table app.heir () inherits (app.users);
       grant usage on schema app to olga; grant select on all tables in schema app to olga`)
   })
   beforeEach(async () => {
-    await catalog.rows('delete from backup._mask')
+    await catalog.rows('delete from backup._mask; delete from backup._masked_column')
   })
 
   test.each(refusals)('%s is refused when it is set', async (_what, column, expression, reason) => {
@@ -131,7 +131,81 @@ describe.each(postgresVersions)('masks on Postgres %i', (version) => {
       message: 'the mask of app.users.born finds no column',
     })
     await mask('app.users.born', null)
+    expect((await catalog.error('select * from backup._masks()')).message).toMatch(
+      /^app.users.birthday holds what the mask of app.users.born covered/,
+    )
+    await mask('app.users.birthday', null)
     expect(await resolved()).toEqual([])
     await catalog.rows('alter table app.users rename column birthday to born')
+  })
+
+  test.each([
+    ['a partition leaves its table', 'alter table app.log detach partition app.log_2026', 'app.log_2026.who'],
+    ['an heir leaves its table', 'alter table app.heir no inherit app.users', 'app.heir.email'],
+    [
+      'a table makes room for another',
+      'alter table app.users rename to users_old; create table app.users (like app.users_old)',
+      'app.users_old.email',
+    ],
+    [
+      'a column makes room for another',
+      'alter table app.users rename email to email_old; alter table app.users add email text',
+      'app.users.email_old',
+    ],
+    [
+      'a table gets into another schema',
+      'alter table app.heir no inherit app.users; alter table app.heir set schema public',
+      'public.heir.email',
+    ],
+  ])('what was masked and is no more ends masked dumps: %s', async (_what, ddl, bare) => {
+    await mask('app.users.email', `'x'`)
+    await mask('app.log.who', `'x'`)
+    const covered = await catalog.value<object>('select json_agg(m) from backup._masks() m')
+    await catalog.rows('begin')
+    try {
+      await catalog.rows(ddl)
+      // As each masked dump does, which must not forget it.
+      await catalog.rows('select backup._remember_masked($1)', [JSON.stringify(covered)], 'postgres')
+      await catalog.rows('savepoint before')
+      const { code, message, hint } = await catalog.error('select * from backup._masks()')
+      expect({ code, message }).toEqual({
+        code: 'PB001',
+        message: expect.stringContaining(`${bare} holds what`) as string,
+      })
+      expect(hint).toContain(`select backup.mask('${bare}', null)`)
+      await catalog.rows('rollback to before')
+      await mask(bare, `'y'`, 'postgres')
+      expect(await resolved()).toContainEqual(expect.objectContaining({ expression: `'y'` }))
+      await catalog.rows('rollback to before')
+      await mask(bare, null, 'postgres')
+      expect(await resolved()).not.toEqual([])
+    } finally {
+      await catalog.rows('rollback')
+    }
+  })
+
+  test('what was masked and is dropped is forgotten, and so is what a copy of the catalog brings of another database', async () => {
+    await catalog.rows('create table app.short (a text, b text); grant select on app.short to olga')
+    for (const column of ['a', 'b']) await mask(`app.short.${column}`, `'x'`)
+    await mask('app.users.email', `'x'`)
+    await catalog.rows(`alter table app.short drop a; alter table app.short add a text; create table app.strange (n int);
+      insert into backup._masked_column values ('app.strange'::regclass, 1, 'app.other.n', 'pg_class'::regclass)`)
+    expect(await resolved()).toHaveLength(4)
+    await mask('app.short.b', `'y'`)
+    const kept = `select k.relation::regclass::text as table, k.attnum from backup._masked_column k
+      where k.relation = any ('{app.short,app.strange}'::regclass[]) order by 2`
+    expect(await catalog.rows(kept)).toEqual([2, 3].map((attnum) => ({ table: 'app.short', attnum })))
+    await catalog.rows('drop table app.short, app.strange; delete from backup._mask')
+  })
+
+  test('a column that another mask covers is no secret less when it has lost its own', async () => {
+    await mask('app.users.email', `'parent'`)
+    expect(await catalog.error('select backup.mask($1, null)', ['app.heir.email'], 'olga')).toMatchObject({
+      message: 'there is no mask of app.heir.email',
+    })
+    await catalog.rows('alter table app.heir no inherit app.users')
+    expect((await catalog.error('select * from backup._masks()')).message).toMatch(/^app.heir.email holds/)
+    await catalog.rows('alter table app.heir inherit app.users')
+    expect(await resolved()).toHaveLength(2)
   })
 })

@@ -69,6 +69,7 @@ const calls: [call: string, who: Person[]][] = [
   [`select * from backup._dump_selection('{"only": "schema"}')`, ['worker']],
   [`select * from backup._matching('{}')`, ['worker']],
   ['select * from backup._masks()', ['worker']],
+  ['select backup._remember_masked(null)', ['worker']],
   // What start_dump() and mask() do as their caller.
   [`select backup._queue_dump(null, null, null, '[]')`, ['operator']],
   [`select backup._set_mask('x', null)`, ['operator']],
@@ -93,6 +94,7 @@ const calls: [call: string, who: Person[]][] = [
   [`select * from backup._missing_between(0)`, []],
   [`select backup._dump_target(null, null, null, '{}')`, []],
   [`select backup._is_filtered(0, 0)`, []],
+  ['select * from backup._covered()', []],
   [`select backup._queue_base(null, null, 'x')`, []],
   [`select backup._scheduled_target('base', null)`, []],
   [`select backup._start_base_after_gap(0, 1, '0/0', '', true)`, []],

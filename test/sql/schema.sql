@@ -81,6 +81,10 @@ table _mask.expression text not null
 table _mask.set_by name not null
 table _mask.set_by_superuser boolean not null
 table _mask.set_at timestamp with time zone not null default now()
+table _masked_column.relation oid not null
+table _masked_column.attnum smallint not null
+table _masked_column.masked text not null
+table _masked_column.catalog oid not null
 table _migration.migration text not null
 table _migration.applied_at timestamp with time zone not null default now()
 table _object.key text not null
@@ -144,7 +148,6 @@ table _worker.at_risk_since timestamp with time zone
 table _worker.standby text
 table _worker.life text
 table _worker.facts jsonb not null default '{}'::jsonb
-table _worker.slot_made_at pg_lsn
 view base_backups.backup_id text
 view base_backups.job_id bigint
 view base_backups.label text
@@ -315,6 +318,7 @@ constraint job_error_names_itself on backup._job: CHECK (((error IS NULL) OR (er
 constraint job_pk on backup._job: PRIMARY KEY (job_id)
 constraint job_started_if_running on backup._job: CHECK (((state <> ALL (ARRAY['running'::backup.job_state, 'done'::backup.job_state])) OR (started_at IS NOT NULL)))
 constraint mask_pk on backup._mask: PRIMARY KEY (schema_name, table_name, column_name)
+constraint masked_column_pk on backup._masked_column: PRIMARY KEY (relation, attnum)
 constraint migration_pk on backup._migration: PRIMARY KEY (migration)
 constraint object_bytes_positive on backup._object: CHECK (((bytes > 0) AND (raw_bytes >= 0)))
 constraint object_job_fk on backup._object: FOREIGN KEY (job_id) REFERENCES backup._job(job_id)
@@ -379,6 +383,7 @@ function _choice_problem(tables regclass[], schemas text[], label text, options 
 function _claim_job() returns TABLE(job_id bigint, kind text, target jsonb, attempt integer) security definer
 function _column(path text[]) returns TABLE(relation regclass, type_name text, not_null boolean) security definer stable
 function _column_path(name text) returns text[] immutable
+function _covered() returns TABLE(relation oid, attnum smallint, column_name text, expression text, set_by_superuser boolean, masked text, origin text) stable
 function _covers_wal(system_identifier bigint, timeline integer, from_lsn pg_lsn, to_lsn pg_lsn) returns boolean security definer stable
 function _cron_field_problem(field text, what text, lowest integer, highest integer, size integer, names text[]) returns text immutable
 function _cron_has(field text, value integer, lowest integer, names text[]) returns boolean immutable
@@ -415,11 +420,11 @@ function _knows_timeline(system_identifier bigint, timeline integer, history tex
 function _life() returns text security definer stable
 function _lock_running(job_id bigint) returns backup._job
 function _lsn_distance(upper_lsn pg_lsn, lower_lsn pg_lsn) returns double precision immutable
-function _masks() returns TABLE(relation oid, column_name text, expression text, set_by_superuser boolean) security definer stable
+function _masks() returns TABLE(relation oid, attnum smallint, column_name text, expression text, set_by_superuser boolean, masked text, origin text) security definer stable
 function _matching(patterns text[]) returns TABLE(relation oid) security definer stable
 function _merge_range(system_identifier bigint, timeline integer, fresh backup.lsn_range, last_commit_at timestamp with time zone) returns void
 function _missing_before(system_identifier bigint, timeline integer, lsn pg_lsn) returns TABLE(on_timeline integer, from_lsn pg_lsn, to_lsn pg_lsn) stable
-function _missing_between(system_identifier bigint) returns TABLE(on_timeline integer, from_lsn pg_lsn, to_lsn pg_lsn, again_on integer, again_from pg_lsn) stable
+function _named_columns(path text[]) returns TABLE(relation oid, attnum smallint) stable
 function _named_table(name text) returns regclass stable
 function _note_checks() returns TABLE(name text, state text, message text, hint text, since timestamp with time zone, was text, changed boolean) security definer
 function _option_problem(options jsonb) returns text immutable
@@ -443,11 +448,11 @@ function _record_object(job_id bigint, kind text, key text, bytes bigint, raw_by
 function _record_segments(system_identifier bigint, segments jsonb) returns text security definer
 function _record_timeline(system_identifier bigint, timeline integer, history text, key text) returns void security definer
 function _refuse_grant(reason text, server text, sqlstate_code text DEFAULT 'PB003'::text) returns void
+function _remember_masked(covered jsonb) returns void security definer
 function _report_at_risk(from_lsn pg_lsn, since timestamp with time zone) returns void security definer
 function _report_facts(facts jsonb) returns void security definer
 function _report_problem(component text, problem jsonb) returns void security definer
 function _report_progress(job_id bigint, phase text, bytes_done bigint, bytes_total bigint, tables jsonb DEFAULT NULL::jsonb) returns void security definer
-function _report_slot_made(lsn pg_lsn) returns void security definer
 function _report_source(standby text) returns void security definer
 function _resume_base_after_gap(system_identifier bigint) returns void security definer
 function _rows_slot(slot text) returns text immutable
@@ -461,7 +466,6 @@ function _set_schedule(name text, cron text, kind text, options jsonb, time_zone
 function _setting_list() returns TABLE(setting text, default_value text, unit text, meaning text) immutable
 function _setting_value(setting text) returns text security definer stable
 function _shown_position() returns TABLE(timeline integer, durable_lsn pg_lsn, waits_since timestamp with time zone, streaming boolean) security definer stable
-function _slot_made_at() returns pg_lsn security definer stable
 function _start_base_after_gap(system_identifier bigint, lsn pg_lsn, reason text, running_begins_after boolean) returns void
 function _start_worker(version text) returns integer security definer
 function _stored_wal(since timestamp with time zone, at_most integer) returns TABLE(minute_at timestamp with time zone, bytes bigint, segments integer) security definer stable
@@ -531,11 +535,11 @@ grant execute on backup._record_kept(jsonb) to backup_worker
 grant execute on backup._record_object(bigint,text,text,bigint,bigint,bytea) to backup_worker
 grant execute on backup._record_segments(bigint,jsonb) to backup_worker
 grant execute on backup._record_timeline(bigint,integer,text,text) to backup_worker
+grant execute on backup._remember_masked(jsonb) to backup_worker
 grant execute on backup._report_at_risk(pg_lsn,timestamp with time zone) to backup_worker
 grant execute on backup._report_facts(jsonb) to backup_worker
 grant execute on backup._report_problem(text,jsonb) to backup_worker
 grant execute on backup._report_progress(bigint,text,bigint,bigint,jsonb) to backup_worker
-grant execute on backup._report_slot_made(pg_lsn) to backup_worker
 grant execute on backup._report_source(text) to backup_worker
 grant execute on backup._resume_base_after_gap(bigint) to backup_worker
 grant execute on backup._rows_slot(text) to backup_monitor, backup_operator, backup_worker
@@ -546,7 +550,6 @@ grant execute on backup._set_mask(text,text) to backup_operator
 grant execute on backup._set_schedule(text,text,text,jsonb,text) to backup_operator
 grant execute on backup._setting_list() to backup_monitor, backup_operator, backup_worker
 grant execute on backup._setting_value(text) to backup_monitor, backup_operator, backup_worker
-grant execute on backup._slot_made_at() to backup_worker
 grant execute on backup._start_worker(text) to backup_worker
 grant execute on backup._stored_wal(timestamp with time zone,integer) to backup_worker
 grant execute on backup._try_expression(regclass,text,text) to backup_operator
