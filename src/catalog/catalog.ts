@@ -15,7 +15,7 @@ import * as gaps from './gaps.js'
 import * as jobs from './jobs.js'
 import { Overviews } from './overview.js'
 import { CatalogPool, json } from './pool.js'
-import { lsnArgument, Nothing, systemIdentifierArgument } from './row-values.js'
+import { Nothing, systemIdentifierArgument } from './row-values.js'
 import { Schedules } from './schedules.js'
 import { readSettings, type Settings } from './settings.js'
 import { ServerState } from './server-state.js'
@@ -104,12 +104,8 @@ export class Catalog {
    *
    * @param sinceMicros after 2000-01-01 UTC, as the server itself counts
    */
-  async reportAtRisk(from: Lsn, sinceMicros: bigint): Promise<void> {
-    await this.#pool.one(sql.type(Nothing)`
-      select backup._report_at_risk(${lsnArgument(from)},
-        '2000-01-01 00:00:00+00'::timestamptz + ${sinceMicros.toString()}::bigint * interval '1 microsecond'
-      ) as nothing
-    `)
+  reportAtRisk(from: Lsn, sinceMicros: bigint): Promise<void> {
+    return wal.reportAtRisk(this.#pool, from, sinceMicros)
   }
 
   /** Shows in backup.checks what troubles a part of the worker; null when it works again. Repeating it is free. */

@@ -169,6 +169,15 @@ export async function writtenBy(
   return ms === null ? null : new Date(Math.ceil(ms))
 }
 
+/** See sql/70-wal-position.sql; `sinceMicros` after 2000-01-01 UTC. */
+export async function reportAtRisk(pool: CatalogPool, from: Lsn, sinceMicros: bigint): Promise<void> {
+  await pool.one(sql.type(Nothing)`
+    select backup._report_at_risk(${lsnArgument(from)},
+      '2000-01-01 00:00:00+00'::timestamptz + ${sinceMicros.toString()}::bigint * interval '1 microsecond'
+    ) as nothing
+  `)
+}
+
 /** Whether a segment is recorded with this content. Throws `wal_conflict` when it is with another. */
 export async function knowsSegment(
   pool: CatalogPool,

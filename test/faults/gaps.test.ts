@@ -272,51 +272,6 @@ test('WAL beyond wal_keep_limit is given up where the box takes nothing, and nev
   await windowsAreExact()
 })
 
-test('WAL that was given up is not kept again while the server still has it', async () => {
-  watch = await GapWatch.start()
-  await watch.server.backUp()
-  await watch.server.storeAllWal()
-  // A base backup would begin with a checkpoint.
-  await watch.server.postgres.query(`select backup.configure('base_after_gap', 'off')`)
-  await watch.server.postgres.query(`select backup.configure('wal_keep_limit', '8MB')`)
-  const heard = await listen()
-  const up = watch.server.s3.fail({
-    op: 'PostObject',
-    times: Infinity,
-    fault: { kind: 'status', status: 403, code: 'AccessDenied', message: 'Access Denied' },
-  })
-  await writeSegments(watch.server, 20)
-  await watch.server.postgres.query('checkpoint')
-  const gap = await watch.firstGap(90_000)
-  expect(gap.reason).toContain('kept more than wal_keep_limit')
-  const isThere = () =>
-    watch.one<boolean>(
-      'select exists (select from pg_ls_waldir() where name = pg_walfile_name($1::pg_lsn + 1::numeric))',
-      [gap.from_lsn],
-    )
-  expect(await isThere()).toBe(true)
-
-  const count = (text: string) => watch.server.worker.log.split(text).length - 1
-  const failed = count('WAL waits in the slot')
-  await until('two sessions more have failed', async () => {
-    const behind = await watch.one<boolean>(
-      `select coalesce(bool_or(restart_lsn < $1), false) from pg_replication_slots where slot_name = 'postbox'`,
-      [gap.to_lsn],
-    )
-    expect(behind).toBe(false)
-    return count('WAL waits in the slot') >= failed + 2
-  })
-  expect(count('the slot is given up')).toBe(1)
-  await watch.server.postgres.query('checkpoint')
-  expect(await isThere()).toBe(false)
-  expect(heard.filter((payload) => payload === 'gap')).toHaveLength(1)
-
-  up()
-  await watch.server.installGrant()
-  await windowsAreExact()
-  expect(await watch.gaps()).toEqual([gap])
-})
-
 test('an idle worker never makes a gap, however little the slot may keep', async () => {
   watch = await GapWatch.start({ max_slot_wal_keep_size: '4MB', archive_timeout: '1s', autovacuum: 'off' })
   await watch.server.backUp()
