@@ -34,6 +34,8 @@ export interface TimelineWal {
 /** How far the clocks of a server and of its archive may lie apart. */
 const CLOCKS_MICROS = 3_600_000_000n
 
+/** Of damaged segments at the end, that are read to show a last commit; what a restore needs is looked for behind any number. */
+const DAMAGED_AT_MOST = 8
 /** Whoever holds a grant can post what causes any number. */
 const PROBLEMS_AT_MOST = 200
 
@@ -150,11 +152,12 @@ export class WalMap {
 
   /** The same of so many segments at the most; `further` when there is none in these, and there are more. */
   async lastCommitNear(route: Route, from: Lsn, segments: number): Promise<bigint | null | 'further'> {
-    let left = segments
+    let [left, damaged] = [segments, 0]
     for (const segment of segmentsOfWayBackwards(route.way, from, route.end, this.segmentBytes)) {
       if (left-- <= 0) return 'further'
       const micros = await this.#newestEnd(segment, route)
       if (micros !== null) return micros
+      if (this.#isDamaged(segment, route) && ++damaged === DAMAGED_AT_MOST) return null
     }
     return null
   }
@@ -177,6 +180,12 @@ export class WalMap {
     return onRoute.reduce<Segment | null>((one, { segment }) => {
       return one !== null && one.start <= segment.start ? one : segment
     }, null)
+  }
+
+  #isDamaged({ start, timeline }: Segment, route: Route): boolean {
+    return this.#damaged.some(({ segment, mark }) => {
+      return segment.start === start && segment.timeline === timeline && mark === route.markAt(start)
+    })
   }
 
   async #newestEnd(segment: Segment, route: Route): Promise<bigint | null> {
