@@ -148,6 +148,7 @@ table _worker.at_risk_since timestamp with time zone
 table _worker.standby text
 table _worker.life text
 table _worker.facts jsonb not null default '{}'::jsonb
+table _worker.slot_made_at pg_lsn
 view base_backups.backup_id text
 view base_backups.job_id bigint
 view base_backups.label text
@@ -354,6 +355,7 @@ index CREATE INDEX wal_segment_key_idx ON backup._wal_segment USING hash (key)
 
 function _access_problem(target jsonb) returns text stable
 function _at_risk() returns TABLE(durable_lsn pg_lsn, bytes_at_risk bigint, seconds_at_risk numeric, since timestamp with time zone) security definer stable
+function _bases_on_line(system_identifier bigint, timeline integer) returns SETOF backup._base_backup stable
 function _begin_rebuild(system_identifier bigint) returns void
 function _canceled_error(job_id bigint) returns jsonb immutable
 function _check_backups() returns TABLE(name text, state text, message text, hint text) security definer stable
@@ -383,6 +385,7 @@ function _choice_problem(tables regclass[], schemas text[], label text, options 
 function _claim_job() returns TABLE(job_id bigint, kind text, target jsonb, attempt integer) security definer
 function _column(path text[]) returns TABLE(relation regclass, type_name text, not_null boolean) security definer stable
 function _column_path(name text) returns text[] immutable
+function _commit_locally() returns void
 function _covered() returns TABLE(relation oid, attnum smallint, column_name text, expression text, set_by_superuser boolean, masked text, origin text) stable
 function _covers_wal(system_identifier bigint, timeline integer, from_lsn pg_lsn, to_lsn pg_lsn) returns boolean security definer stable
 function _cron_field_problem(field text, what text, lowest integer, highest integer, size integer, names text[]) returns text immutable
@@ -418,16 +421,20 @@ function _is_time_zone(name text) returns boolean stable
 function _knows_segment(system_identifier bigint, timeline integer, start_lsn pg_lsn, sha256 bytea) returns boolean security definer stable
 function _knows_timeline(system_identifier bigint, timeline integer, history text) returns boolean security definer stable
 function _life() returns text security definer stable
+function _line(system_identifier bigint, timeline integer) returns TABLE(on_timeline integer, to_lsn pg_lsn) stable
 function _lock_running(job_id bigint) returns backup._job
 function _lsn_distance(upper_lsn pg_lsn, lower_lsn pg_lsn) returns double precision immutable
 function _masks() returns TABLE(relation oid, attnum smallint, column_name text, expression text, set_by_superuser boolean, masked text, origin text) security definer stable
 function _matching(patterns text[]) returns TABLE(relation oid) security definer stable
 function _merge_range(system_identifier bigint, timeline integer, fresh backup.lsn_range, last_commit_at timestamp with time zone) returns void
 function _missing_before(system_identifier bigint, timeline integer, lsn pg_lsn) returns TABLE(on_timeline integer, from_lsn pg_lsn, to_lsn pg_lsn) stable
+function _missing_between(system_identifier bigint) returns TABLE(on_timeline integer, from_lsn pg_lsn, to_lsn pg_lsn, again_on integer, again_from pg_lsn) stable
 function _named_columns(path text[]) returns TABLE(relation oid, attnum smallint) stable
 function _named_table(name text) returns regclass stable
 function _note_checks() returns TABLE(name text, state text, message text, hint text, since timestamp with time zone, was text, changed boolean) security definer
 function _option_problem(options jsonb) returns text immutable
+function _own_bases() returns SETOF backup._base_backup stable
+function _own_line() returns TABLE(system_identifier bigint, timeline integer, to_lsn pg_lsn) security definer stable
 function _pattern_regex(pattern text) returns text immutable
 function _plan_schedule(name text, cron text, time_zone text, next_run_at timestamp with time zone, problem jsonb) returns void security definer
 function _planned_schedules() returns TABLE(name text, cron text, time_zone text, next_run_at timestamp with time zone, after_at timestamp with time zone, now_at timestamp with time zone) security definer stable
@@ -453,6 +460,7 @@ function _report_at_risk(from_lsn pg_lsn, since timestamp with time zone) return
 function _report_facts(facts jsonb) returns void security definer
 function _report_problem(component text, problem jsonb) returns void security definer
 function _report_progress(job_id bigint, phase text, bytes_done bigint, bytes_total bigint, tables jsonb DEFAULT NULL::jsonb) returns void security definer
+function _report_slot_made(lsn pg_lsn) returns void security definer
 function _report_source(standby text) returns void security definer
 function _resume_base_after_gap(system_identifier bigint) returns void security definer
 function _rows_slot(slot text) returns text immutable
@@ -461,12 +469,14 @@ function _same_content(one bytea, other bytea) returns boolean immutable
 function _scheduled_target(kind text, options jsonb) returns jsonb
 function _segment_key(system_identifier bigint, timeline integer, start_lsn pg_lsn) returns text security definer stable
 function _segment_name(timeline integer, start_lsn pg_lsn, segment_bytes integer) returns text immutable
+function _server_timeline() returns integer stable
 function _set_mask(column_name text, expression text) returns void security definer
 function _set_schedule(name text, cron text, kind text, options jsonb, time_zone text) returns void security definer
 function _setting_list() returns TABLE(setting text, default_value text, unit text, meaning text) immutable
 function _setting_value(setting text) returns text security definer stable
 function _shown_position() returns TABLE(timeline integer, durable_lsn pg_lsn, waits_since timestamp with time zone, streaming boolean) security definer stable
-function _start_base_after_gap(system_identifier bigint, lsn pg_lsn, reason text, running_begins_after boolean) returns void
+function _slot_made_at() returns pg_lsn security definer stable
+function _start_base_after_gap(system_identifier bigint, timeline integer, lsn pg_lsn, reason text, running_begins_after boolean) returns void
 function _start_worker(version text) returns integer security definer
 function _stored_wal(since timestamp with time zone, at_most integer) returns TABLE(minute_at timestamp with time zone, bytes bigint, segments integer) security definer stable
 function _try_expression(relation regclass, expression text, type_name text) returns boolean
@@ -523,6 +533,7 @@ grant execute on backup._knows_timeline(bigint,integer,text) to backup_worker
 grant execute on backup._masks() to backup_worker
 grant execute on backup._matching(text[]) to backup_worker
 grant execute on backup._note_checks() to backup_worker
+grant execute on backup._own_line() to backup_monitor, backup_operator, backup_worker
 grant execute on backup._plan_schedule(text,text,text,timestamp with time zone,j to backup_worker
 grant execute on backup._planned_schedules() to backup_worker
 grant execute on backup._previous_dump(bigint) to backup_worker
@@ -540,6 +551,7 @@ grant execute on backup._report_at_risk(pg_lsn,timestamp with time zone) to back
 grant execute on backup._report_facts(jsonb) to backup_worker
 grant execute on backup._report_problem(text,jsonb) to backup_worker
 grant execute on backup._report_progress(bigint,text,bigint,bigint,jsonb) to backup_worker
+grant execute on backup._report_slot_made(pg_lsn) to backup_worker
 grant execute on backup._report_source(text) to backup_worker
 grant execute on backup._resume_base_after_gap(bigint) to backup_worker
 grant execute on backup._rows_slot(text) to backup_monitor, backup_operator, backup_worker
@@ -550,6 +562,7 @@ grant execute on backup._set_mask(text,text) to backup_operator
 grant execute on backup._set_schedule(text,text,text,jsonb,text) to backup_operator
 grant execute on backup._setting_list() to backup_monitor, backup_operator, backup_worker
 grant execute on backup._setting_value(text) to backup_monitor, backup_operator, backup_worker
+grant execute on backup._slot_made_at() to backup_worker
 grant execute on backup._start_worker(text) to backup_worker
 grant execute on backup._stored_wal(timestamp with time zone,integer) to backup_worker
 grant execute on backup._try_expression(regclass,text,text) to backup_operator
