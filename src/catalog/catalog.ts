@@ -15,7 +15,7 @@ import * as gaps from './gaps.js'
 import * as jobs from './jobs.js'
 import { Overviews } from './overview.js'
 import { CatalogPool, json } from './pool.js'
-import { Nothing, systemIdentifierArgument } from './row-values.js'
+import { Nothing } from './row-values.js'
 import { Schedules } from './schedules.js'
 import { readSettings, type Settings } from './settings.js'
 import { ServerState } from './server-state.js'
@@ -286,12 +286,8 @@ export class Catalog {
   }
 
   /** SHA-256 of the manifest that was stored last, which the next one names; null before the first. */
-  async previousManifest(systemIdentifier: string): Promise<Buffer | null> {
-    const Row = z.object({ sha256: z.instanceof(Buffer).nullable() })
-    const { sha256 } = await this.#pool.one(
-      sql.type(Row)`select backup._previous_manifest(${systemIdentifierArgument(systemIdentifier)}) as sha256`,
-    )
-    return sha256
+  previousManifest(systemIdentifier: string): Promise<Buffer | null> {
+    return jobs.previousManifest(this.#pool, systemIdentifier)
   }
 
   async close(): Promise<void> {

@@ -165,6 +165,15 @@ export async function rememberMasked(pool: CatalogPool, masks: readonly Mask[]):
   await pool.one(sql.type(Nothing)`select backup._remember_masked(${json(masks)}) as nothing`)
 }
 
+/** See Catalog. */
+export async function previousManifest(pool: CatalogPool, systemIdentifier: string): Promise<Buffer | null> {
+  const Row = z.object({ sha256: z.instanceof(Buffer).nullable() })
+  const { sha256 } = await pool.one(
+    sql.type(Row)`select backup._previous_manifest(${systemIdentifierArgument(systemIdentifier)}) as sha256`,
+  )
+  return sha256
+}
+
 /** Key of the dump's manifest that was stored last, which the next one names; null before the first. */
 export async function previousDump(pool: CatalogPool, systemIdentifier: string): Promise<string | null> {
   const Row = z.object({ key: z.string().nullable() })
