@@ -60,6 +60,11 @@ begin
             hint = 'Give a value for every row, such as coalesce(..., '''').';
     end if;
     perform backup._set_mask(column_name, expression);
+    -- That a superuser wrote it only a superuser can put down.
+    if expression is not null and (select r.rolsuper from pg_roles r where r.rolname = current_user) then
+        update backup._mask m set set_by_superuser = true
+        where array[m.schema_name, m.table_name, m.column_name] = backup._column_path(mask.column_name);
+    end if;
 end
 $$;
 
@@ -93,8 +98,9 @@ begin
         known := known or found;
     elsif problem is null then
         insert into backup._mask (schema_name, table_name, column_name, expression, set_by, set_by_superuser)
-        select path[1], path[2], path[3], _set_mask.expression, session_user, r.rolsuper
-        from backup._column(path) join pg_roles r on r.rolname = session_user
+        -- The session of a superuser may run what others wrote, such as expressions of an index when it analyzes.
+        select path[1], path[2], path[3], _set_mask.expression, session_user, false
+        from backup._column(path)
         on conflict on constraint mask_pk do update
         set expression = excluded.expression, set_by = excluded.set_by, set_by_superuser = excluded.set_by_superuser,
             set_at = now();

@@ -29,6 +29,10 @@ begin
     for table_name, condition in select w.key, w.value from jsonb_each_text(options -> 'where') w loop
         perform backup._try_expression(table_name::regclass, condition, 'boolean');
     end loop;
+    -- That a superuser wrote them only a superuser can put down.
+    if (select r.rolsuper from pg_roles r where r.rolname = current_user) then
+        update backup._job j set target = j.target || '{"by_superuser": true}' where j.job_id = queued;
+    end if;
     return queued;
 end
 $$;
@@ -135,7 +139,7 @@ as $$
         'masked', coalesce((options ->> 'masked')::boolean, false),
         'row_security', coalesce((options ->> 'row_security')::boolean, false),
         'extension_rows', coalesce((options ->> 'extension_rows')::boolean, false),
-        'by_superuser', (select r.rolsuper from pg_roles r where r.rolname = session_user))
+        'by_superuser', false)
 $$;
 
 comment on function backup._dump_target(regclass[], text[], text, jsonb) is

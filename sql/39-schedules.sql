@@ -23,6 +23,10 @@ begin
     for table_name, condition in select w.key, w.value from jsonb_each_text(options #> '{options,where}') w loop
         perform backup._try_expression(table_name::regclass, condition, 'boolean');
     end loop;
+    -- That a superuser wrote them only a superuser can put down.
+    if (select r.rolsuper from pg_roles r where r.rolname = current_user) then
+        update backup._schedule s set by_superuser = true where s.name = schedule.name;
+    end if;
 end
 $$;
 
@@ -71,7 +75,7 @@ begin
     insert into backup._schedule as s (name, cron, time_zone, kind, options, by_superuser)
     values (_set_schedule.name, array_to_string(regexp_split_to_array(btrim(cron, e' \t'), '[ \t]+'), ' '),
         _set_schedule.time_zone, _set_schedule.kind::backup.job_kind, _set_schedule.options,
-        (select r.rolsuper from pg_roles r where r.rolname = session_user))
+        false)
     on conflict on constraint schedule_pk do update
     set cron = excluded.cron, time_zone = excluded.time_zone, kind = excluded.kind, options = excluded.options,
         by_superuser = excluded.by_superuser, set_by = excluded.set_by, set_at = excluded.set_at;

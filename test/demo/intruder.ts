@@ -59,8 +59,19 @@ export async function postAs(grant: Grant, key: string, bytes = Buffer.from('gar
   const fields = { ...grant.fields, key, 'content-type': 'text/plain', 'x-amz-checksum-sha256': checksum }
   for (const [name, value] of Object.entries(fields)) form.append(name, value)
   form.append('file', new Blob([new Uint8Array(bytes)]), 'file')
-  const response = await fetch(grant.url, { method: 'POST', body: form })
+  const response = await answered(() => fetch(grant.url, { method: 'POST', body: form }))
   return describe(response.status, await response.text())
+}
+
+/** A server that hangs up on what it refuses may be gone before its answer is read. */
+async function answered(ask: () => Promise<Response>): Promise<Response> {
+  for (let left = 5; ; left--) {
+    try {
+      return await ask()
+    } catch (thrown) {
+      if (left === 0) throw thrown
+    }
+  }
 }
 
 function describe(code: number, body: string): string {

@@ -179,4 +179,32 @@ describe.each(postgresVersions)('schedules on Postgres %i', (version) => {
     await plan('nightly', '1 hour')
     expect(await shown('nightly')).toMatchObject({ error_message: null })
   })
+
+  test('a condition is that of a superuser only when he has set it himself', async () => {
+    const options = { tables: ['app.users'], options: { where: { 'app.users': 'age > 3' } } }
+    const written = () =>
+      catalog.rows('select name, set_by::text, by_superuser from backup._schedule order by name', [], 'postgres')
+    await catalog.rows(`select backup.schedule('mine', '0 0 * * *', 'dump', $1)`, [options])
+    await catalog.rows(`create schema if not exists olga authorization olga`)
+    await catalog.rows(
+      `create table olga.bait (n int);
+       create function olga.set(n int) returns int language plpgsql immutable as $f$
+       begin
+         perform backup.schedule('forged', '0 0 * * *', 'dump', '${JSON.stringify(options)}');
+         return n;
+       end $f$;
+       create index on olga.bait (olga.set(n));
+       insert into olga.bait values (1), (2)`,
+      [],
+      'olga',
+    )
+    expect(await written()).toMatchObject([{ set_by: 'olga' }, { name: 'mine', by_superuser: true }])
+    // It evaluates the expression as the owner of the table, and the session is that of the superuser.
+    await catalog.rows('analyze olga.bait')
+    expect(await written()).toMatchObject([
+      { name: 'forged', set_by: 'postgres', by_superuser: false },
+      { name: 'mine', by_superuser: true },
+    ])
+    await catalog.rows('drop schema olga cascade')
+  })
 })
