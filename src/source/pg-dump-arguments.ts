@@ -1,7 +1,9 @@
 import type pg from 'pg'
+import { childEnvironment } from '../config.js'
 import { PostboxError } from '../errors.js'
 import type { Secret } from '../secret.js'
 import type { TableName } from './dump-table.js'
+import type { TrustedCertificates } from './trusted-certificates.js'
 
 /** pg_dump's own sections, what makes the database itself, and what drops everything again. */
 export type Section = 'database' | 'drop' | 'pre-data' | 'data' | 'post-data'
@@ -113,6 +115,7 @@ export function pgDumpConnection(
   session: pg.Client,
   databaseUrl: Secret,
   applicationName: string,
+  trusted: TrustedCertificates | null,
 ): Record<string, string> {
   const { host, port, user, database, password } = session
   return {
@@ -122,24 +125,34 @@ export function pgDumpConnection(
     PGDATABASE: database ?? '',
     PGAPPNAME: applicationName,
     ...(typeof password === 'string' && password !== '' ? { PGPASSWORD: password } : {}),
-    ...encryption(databaseUrl.reveal()),
+    ...encryption(databaseUrl.reveal(), trusted?.file ?? null),
   }
 }
 
-/** pg takes every sslmode that encrypts for verify-full, and trusts the system's certificates. */
-function encryption(databaseUrl: string): Record<string, string> {
+/** pg takes every sslmode that encrypts for verify-full, and trusts what Node does. */
+function encryption(databaseUrl: string, trusted: string | null): Record<string, string> {
   const query = new URLSearchParams(databaseUrl.split('?')[1] ?? '')
   const files = {
-    PGSSLROOTCERT: query.get('sslrootcert'),
+    PGSSLROOTCERT: query.get('sslrootcert') ?? trusted,
     PGSSLCERT: query.get('sslcert'),
     PGSSLKEY: query.get('sslkey'),
   }
   const given = Object.fromEntries(
     Object.entries(files).filter((entry): entry is [string, string] => entry[1] !== null),
   )
-  const mode = query.get('sslmode') ?? (query.get('ssl') === 'true' ? 'verify-full' : null)
+  const mode = sslmode(query)
   if (mode === null) return given
   if (mode === 'disable' || query.get('uselibpqcompat') === 'true') return { PGSSLMODE: mode, ...given }
-  if (mode === 'no-verify') return { PGSSLMODE: 'require', ...given }
-  return { PGSSLMODE: 'verify-full', PGSSLROOTCERT: 'system', ...given }
+  return { PGSSLMODE: mode === 'no-verify' ? 'require' : 'verify-full', ...given }
+}
+
+const sslmode = (query: URLSearchParams): string | null =>
+  query.get('sslmode') ?? (query.get('ssl') === 'true' ? 'verify-full' : null)
+
+/** Whether pg_dump has to be told which certificates to trust. */
+export function needsTrusted(databaseUrl: Secret): boolean {
+  const query = new URLSearchParams(databaseUrl.reveal().split('?')[1] ?? '')
+  const mode = sslmode(query)
+  const isVerified = mode !== null && !['disable', 'no-verify'].includes(mode) && query.get('uselibpqcompat') !== 'true'
+  return isVerified && query.get('sslrootcert') === null && childEnvironment({})['PGSSLROOTCERT'] === undefined
 }

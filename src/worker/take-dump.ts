@@ -10,7 +10,8 @@ import { lockTables, readMoment, type Moment } from '../source/dump-session.js'
 import { findPgDump, startPgDump, type PgDump } from '../source/pg-dump.js'
 import { LeftOut, maskedScript } from '../source/masked-script.js'
 import { databaseStatements, dropStatements, refreshStatements } from '../source/pg-dump-head.js'
-import { pgDumpConnection, type PgDumpChoice, type Section } from '../source/pg-dump-arguments.js'
+import { TrustedCertificates } from '../source/trusted-certificates.js'
+import { needsTrusted, pgDumpConnection, type PgDumpChoice, type Section } from '../source/pg-dump-arguments.js'
 import { DumpCopy } from './dump-copy.js'
 import type { DumpContext } from './dump-job.js'
 import { dumpMemory, type DumpMemory } from './dump-memory.js'
@@ -145,7 +146,8 @@ async function storeSections(
   signal: AbortSignal,
 ): Promise<{ sections: DumpManifest['sections']; warnings: string[] }> {
   const { only, schemas, masked, row_security: rowSecurity } = target
-  const connection = pgDumpConnection(first, databaseUrl, `postbox dump ${job_id}`)
+  await using trusted = needsTrusted(databaseUrl) ? await TrustedCertificates.write() : null
+  const connection = pgDumpConnection(first, databaseUrl, `postbox dump ${job_id}`, trusted)
   const choice: PgDumpChoice = {
     snapshot,
     serverMajor,
