@@ -148,7 +148,7 @@ comment on function backup._dump_target(regclass[], text[], text, jsonb) is
 create or replace function backup._finish_dump(
     job_id bigint,
     -- {dump_id, label, system_identifier, database_name, snapshot_lsn, snapshot_at, whole, masked, tables, table_rows,
-    -- raw_bytes, stored_bytes, manifest_key, postgres_version_num}
+    -- raw_bytes, stored_bytes, manifest_key, postgres_version_num, warnings}
     description jsonb
 )
     returns void
@@ -161,7 +161,7 @@ begin
     perform backup._lock_running(_finish_dump.job_id);
     insert into backup._dump
     select d.* from jsonb_populate_record(null::backup._dump,
-        description || jsonb_build_object('job_id', _finish_dump.job_id, 'finished_at', now())) d;
+        '{"warnings": []}' || description || jsonb_build_object('job_id', _finish_dump.job_id, 'finished_at', now())) d;
     update backup._job j
     set state = 'done', ended_at = now(), error = null, phase = null,
         bytes_done = (description ->> 'raw_bytes')::bigint, bytes_total = (description ->> 'raw_bytes')::bigint,
@@ -192,7 +192,8 @@ comment on function backup._previous_dump(bigint) is 'What the next dump names a
 
 create or replace view backup.dumps as
 select d.dump_id, d.job_id, d.label, d.database_name, d.snapshot_lsn, d.snapshot_at, d.finished_at, d.whole, d.masked,
-       d.tables, d.table_rows, d.raw_bytes, d.stored_bytes, d.manifest_key, d.system_identifier, d.postgres_version_num
+       d.tables, d.table_rows, d.raw_bytes, d.stored_bytes, d.manifest_key, d.system_identifier, d.postgres_version_num,
+       d.warnings
 from backup._dump d;
 
 comment on view backup.dumps is 'Finished dumps: all parts and the manifest are stored.';
@@ -205,7 +206,7 @@ comment on column backup.dumps.snapshot_lsn is
 comment on column backup.dumps.snapshot_at is 'When its snapshot was taken: the moment that it shows.';
 comment on column backup.dumps.finished_at is 'When it was committed.';
 comment on column backup.dumps.whole is
-    'Whether it is all of the database but the schema backup: nothing left out, filtered or masked.';
+    'Whether nothing was to be left out, filtered or masked: all of the database but the schema backup and what warnings name.';
 comment on column backup.dumps.masked is 'Whether columns were masked, so that it cannot restore what was there.';
 comment on column backup.dumps.tables is 'Number of tables whose rows it holds.';
 comment on column backup.dumps.table_rows is 'Rows of all of them.';
@@ -214,3 +215,5 @@ comment on column backup.dumps.stored_bytes is 'Bytes in the bucket.';
 comment on column backup.dumps.manifest_key is 'Object that names every part.';
 comment on column backup.dumps.system_identifier is 'As pg_control_system() shows it.';
 comment on column backup.dumps.postgres_version_num is 'Version of Postgres, as server_version_num.';
+comment on column backup.dumps.warnings is
+    'What pg_dump could not take, such as subscriptions for a worker that is no superuser, and what a masked dump left out.';

@@ -156,7 +156,7 @@ begin
             insert into backup._base_backup select base.*;
             counted[1] := counted[1] + 1;
         else
-            dump := jsonb_populate_record(null::backup._dump, one.item);
+            dump := jsonb_populate_record(null::backup._dump, '{"warnings": []}' || one.item);
             continue when exists (select from backup._dump d where d.dump_id = dump.dump_id);
             dump.system_identifier := _rebuild_folders.system_identifier;
             dump.finished_at := (one.item ->> 'ended_at')::timestamptz;

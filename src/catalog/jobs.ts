@@ -110,6 +110,8 @@ export interface FinishedDump {
   stored_bytes: number
   manifest_key: string
   postgres_version_num: number
+  /** what pg_dump warned of, and what a masked dump left out */
+  warnings: readonly string[]
 }
 
 const State = z.object({ state: z.enum(['queued', 'failed', 'canceled']) })

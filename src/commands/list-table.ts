@@ -32,7 +32,9 @@ function describe(home: ListedHome, brief: boolean): string {
     )
   }
   for (const backup of home.backups) for (const one of backup.problems) lines.push(`  ${backup.backup_id}: ${one}`)
-  for (const dump of home.dumps) for (const one of dump.problems) lines.push(`  ${dump.dump_id}: ${one}`)
+  for (const { dump_id, problems, warnings } of home.dumps) {
+    lines.push(...[...problems, ...warnings].map((one) => `  ${dump_id}: ${one}`))
+  }
   for (const one of home.problems) lines.push(`  ${one}`)
   lines.push(...describeLook(home))
   return lines.join('\n') + '\n'

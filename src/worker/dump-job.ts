@@ -98,6 +98,7 @@ async function commit(
     stored_bytes: parts.reduce((sum, entry) => sum + entry.bytes, 0),
     manifest_key: key,
     postgres_version_num: manifest.postgres_version_num,
+    warnings: manifest.warnings,
   })
   log.info({ dumpId: dump_id }, 'the dump is committed')
 }

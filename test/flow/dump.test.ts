@@ -96,6 +96,7 @@ describe.skipIf(bin === null).each([15, 18] as const)('a dump of Postgres %i', (
       manifest_key: manifests()[0],
       table_rows: String(manifest.tables.reduce((sum, { rows }) => sum + rows, 0)),
       snapshot_lsn: manifest.snapshot_lsn,
+      warnings: manifest.warnings,
     })
   })
 

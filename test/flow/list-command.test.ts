@@ -18,7 +18,7 @@ beforeAll(async () => {
   s3.bucket('b').put(`db1/${made.home.systemIdentifier}/base/${incomplete}/base/x`, Buffer.from('x'))
   made.dump('2026-11-22T13:00:00.250Z', { label: 'for tests', masked: true, whole: false })
   made.dump('2026-11-22T12:30:00.000Z', { database: 'some', whole: false })
-  made.dump('2026-11-22T12:00:00.000Z')
+  made.dump('2026-11-22T12:00:00.000Z', { warnings: ['pg_dump: warning: subscriptions not dumped'] })
   s3.bucket('b').put(`db1/${made.home.systemIdentifier}/dump/20261122T140000Z-0000/pre-data/x`, Buffer.from('x'))
   new SyntheticArchive(s3.bucket('b'), 'db2').segment(1, '0/100000')
 })
@@ -63,6 +63,7 @@ describe('postbox list', () => {
       [expect.anything(), 'restorable', 'whole', 'shop', '6 B', '15 B', '2026-11-22T12:00:00Z', '0/100200'],
     ])
     expect(stdout).toContain('20261122T140000Z-0000: it has no manifest: running, or never finished')
+    expect(stdout).toMatch(/\n {2}20261122T120000Z-\w+: pg_dump: warning: subscriptions not dumped\n/)
     const { servers } = JSON.parse((await list(['--json'])).stdout) as { servers: { dumps: object[] }[] }
     expect(servers.map(({ dumps }) => dumps.length)).toEqual([4, 0])
     expect(servers[0]!.dumps[1]).toMatchObject({ state: 'restorable', masked: true, whole: false, tables: 0, rows: 0 })

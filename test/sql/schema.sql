@@ -52,6 +52,7 @@ table _dump.raw_bytes bigint not null
 table _dump.stored_bytes bigint not null
 table _dump.manifest_key text not null
 table _dump.postgres_version_num integer not null
+table _dump.warnings text[] not null default '{}'::text[]
 table _grant.grant_id bigint not null generated always as identity
 table _grant.server text not null
 table _grant.content jsonb not null
@@ -197,6 +198,7 @@ view dumps.stored_bytes bigint
 view dumps.manifest_key text
 view dumps.system_identifier bigint
 view dumps.postgres_version_num integer
+view dumps.warnings text[]
 view grants.server text
 view grants.url text
 view grants.bucket text

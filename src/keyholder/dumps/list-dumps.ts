@@ -14,7 +14,7 @@ export interface ListedDump {
   snapshot_at: string | null
   snapshot_lsn: string | null
   timeline: number | null
-  /** all of the database: nothing left out, filtered or masked */
+  /** all of the database: nothing was to be left out, filtered or masked; what could not be taken, `warnings` name */
   whole: boolean | null
   /** columns hold something else than the database did */
   masked: boolean | null
@@ -23,6 +23,8 @@ export interface ListedDump {
   raw_bytes: number | null
   stored_bytes: number | null
   postgres_version_num: number | null
+  /** what pg_dump warned of, and what a masked dump left out */
+  warnings: string[]
   /** what is wrong with it or looks so, a sentence each */
   problems: string[]
 }
@@ -72,6 +74,7 @@ function listCommitted({ manifest, suspicions }: StoredDump): ListedDump {
     raw_bytes: parts.reduce((sum, { raw_bytes }) => sum + raw_bytes, 0),
     stored_bytes: parts.reduce((sum, { bytes }) => sum + bytes, 0),
     postgres_version_num: manifest.postgres_version_num,
+    warnings: manifest.warnings,
     problems: suspicions.map((one) => `suspicious: ${one}`),
   }
 }
@@ -92,6 +95,7 @@ function listBroken({ dumpId, state, problem, suspicions }: BrokenDump): ListedD
     raw_bytes: null,
     stored_bytes: null,
     postgres_version_num: null,
+    warnings: [],
     problems: [problem, ...suspicions.map((one) => `suspicious: ${one}`)],
   }
 }

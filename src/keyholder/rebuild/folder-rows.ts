@@ -103,10 +103,10 @@ function baseRow(manifest: Manifest, manifest_key: string, manifest_sha256: stri
 
 /** As the worker makes it in take-dump.ts. */
 function dumpRow(manifest: DumpManifest, manifest_key: string, ended_at: string): RebuiltItem {
-  const { dump_id, label, snapshot_lsn, snapshot_at, whole, masked, tables, postgres_version_num } = manifest
+  const { dump_id, label, snapshot_lsn, snapshot_at, whole, masked, tables, postgres_version_num, warnings } = manifest
   const known = { dump_id, label, database_name: manifest.database, snapshot_lsn, snapshot_at, whole, masked }
   const counts = { tables: tables.length, table_rows: tables.reduce((sum, { rows }) => sum + rows, 0) }
-  const item = { ...known, ...counts, ...sizes(partsOfDump(manifest)), manifest_key, postgres_version_num }
+  const item = { ...known, ...counts, ...sizes(partsOfDump(manifest)), manifest_key, postgres_version_num, warnings }
   return { kind: 'dump', item: { ...item, id: dump_id, ended_at } }
 }
 
