@@ -97,7 +97,10 @@ sub lives {
   my ($path) = @_;
   open my $opened, '<', $path or return 0;
   my ($pid) = (readline($opened) // '') =~ /^(\d+)/;
-  return $pid && kill 0, $pid;
+  return 0 unless $pid && kill 0, $pid;
+  # One that has ended and that nobody has waited for keeps its number.
+  my $stat = open(my $seen, '<', "/proc/$pid/stat") ? readline($seen) // '' : '';
+  return $stat !~ /\) Z [^)]*$/;
 }
 
 sub leave_to_node { exit $LEFT_TO_NODE }

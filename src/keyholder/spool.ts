@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { open, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
@@ -156,13 +157,19 @@ export async function postmasterPid(dataDir: string): Promise<number | null> {
   return pid > 0 && isAlive(pid) ? pid : null
 }
 
-/** Whether a process has this number. */
+/** Whether a process has this number, and has not ended: one that nobody has waited for keeps its number, in containers for long. */
 export function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0)
-    return true
   } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM'
+    if ((error as NodeJS.ErrnoException).code !== 'EPERM') return false
+  }
+  try {
+    // The program's name, in parentheses, may hold any characters: its state stands behind the last one.
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
+    return !stat.slice(stat.lastIndexOf(')')).startsWith(') Z')
+  } catch {
+    return true
   }
 }
 

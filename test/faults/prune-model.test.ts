@@ -121,6 +121,7 @@ async function pruneAndCheck(history: ServerHistory, round: Round): Promise<void
     : null
   const done = await run(true).catch((error: unknown) => error as PostboxError)
   stop?.()
+  const wasInterrupted = done instanceof Error
   if (done instanceof Error) {
     if (done.code !== 'archive_refused') throw done
     await nothingHalf(history)
@@ -130,7 +131,8 @@ async function pruneAndCheck(history: ServerHistory, round: Round): Promise<void
   await nothingHalf(history)
   await kept(promised)
   const left = idsOf(stored.filter((one) => history.manifestsOf(one).length > 0))
-  if (rules.pointInTimeSeconds === null) expect(left).toEqual(idsOf(must))
+  // What a drill had proved may be gone when a second run decides, which then keeps more.
+  if (rules.pointInTimeSeconds === null && !wasInterrupted) expect(left).toEqual(idsOf(must))
   else expect(left).toEqual(expect.arrayContaining(idsOf(must)))
   nothingInFront(history, foretold)
   const again = await run(false)

@@ -11,6 +11,7 @@ const ENDS_IN: Record<string, { code: string; because: string }> = {
     because: 'the shell puts the grant there',
   },
   "select pg_drop_replication_slot('postbox')": { code: '42704', because: 'no worker has made the slot' },
+  "SELECT backup.mask('app.users_old.email', NULL)": { code: 'PB001', because: 'nothing was masked under that name' },
   'select pg_wal_replay_resume()': { code: '55000', because: 'this server does not recover' },
 }
 
