@@ -99,8 +99,8 @@ sub lives {
   my ($pid) = (readline($opened) // '') =~ /^(\d+)/;
   return 0 unless $pid && kill 0, $pid;
   # One that has ended and that nobody has waited for keeps its number.
-  my $stat = open(my $seen, '<', "/proc/$pid/stat") ? readline($seen) // '' : '';
-  return $stat !~ /\) Z [^)]*$/;
+  open my $state, '<', "/proc/$pid/stat" or return 1;
+  return (readline($state) // '') !~ /\) Z [^)]*$/;
 }
 
 sub leave_to_node { exit $LEFT_TO_NODE }

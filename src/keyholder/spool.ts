@@ -166,8 +166,8 @@ export function isAlive(pid: number): boolean {
   }
   try {
     // The program's name, in parentheses, may hold any characters: its state stands behind the last one.
-    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
-    return !stat.slice(stat.lastIndexOf(')')).startsWith(') Z')
+    const state = readFileSync(`/proc/${pid}/stat`, 'latin1')
+    return !state.slice(state.lastIndexOf(')')).startsWith(') Z')
   } catch {
     return true
   }
