@@ -129,30 +129,27 @@ export function pgDumpConnection(
   }
 }
 
-/** pg takes every sslmode that encrypts for verify-full, and trusts what Node does. */
 function encryption(databaseUrl: string, trusted: string | null): Record<string, string> {
   const query = new URLSearchParams(databaseUrl.split('?')[1] ?? '')
-  const files = {
+  const settings = {
+    PGSSLMODE: sslmode(query),
     PGSSLROOTCERT: query.get('sslrootcert') ?? trusted,
     PGSSLCERT: query.get('sslcert'),
     PGSSLKEY: query.get('sslkey'),
   }
-  const given = Object.fromEntries(
-    Object.entries(files).filter((entry): entry is [string, string] => entry[1] !== null),
-  )
-  const mode = sslmode(query)
-  if (mode === null) return given
-  if (mode === 'disable' || query.get('uselibpqcompat') === 'true') return { PGSSLMODE: mode, ...given }
-  return { PGSSLMODE: mode === 'no-verify' ? 'require' : 'verify-full', ...given }
+  return Object.fromEntries(Object.entries(settings).filter((entry): entry is [string, string] => entry[1] !== null))
 }
 
-const sslmode = (query: URLSearchParams): string | null =>
-  query.get('sslmode') ?? (query.get('ssl') === 'true' ? 'verify-full' : null)
+/** As libpq says it; pg takes every mode that encrypts for verify-full, and trusts what Node does. Null: nothing is said. */
+function sslmode(query: URLSearchParams): string | null {
+  const mode = query.get('sslmode') ?? (query.get('ssl') === 'true' ? 'verify-full' : null)
+  if (mode === null || mode === 'disable' || query.get('uselibpqcompat') === 'true') return mode
+  return mode === 'no-verify' ? 'require' : 'verify-full'
+}
 
 /** Whether pg_dump has to be told which certificates to trust. */
 export function needsTrusted(databaseUrl: Secret): boolean {
   const query = new URLSearchParams(databaseUrl.reveal().split('?')[1] ?? '')
-  const mode = sslmode(query)
-  const isVerified = mode !== null && !['disable', 'no-verify'].includes(mode) && query.get('uselibpqcompat') !== 'true'
+  const isVerified = query.get('uselibpqcompat') !== 'true' && sslmode(query) === 'verify-full'
   return isVerified && query.get('sslrootcert') === null && childEnvironment({})['PGSSLROOTCERT'] === undefined
 }

@@ -1,4 +1,4 @@
-import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { getCACertificates } from 'node:tls'
@@ -14,8 +14,7 @@ export class TrustedCertificates implements AsyncDisposable {
   static async write(): Promise<TrustedCertificates> {
     const directory = await mkdtemp(join(tmpdir(), 'postbox-'))
     const file = join(directory, 'trusted.pem')
-    await writeFile(file, getCACertificates('default').join('\n'))
-    await chmod(file, 0o600)
+    await writeFile(file, getCACertificates('default').join('\n'), { mode: 0o600 })
     return new TrustedCertificates(directory, file)
   }
 
