@@ -1,3 +1,16 @@
+create or replace function backup._is_listed(
+    application_name text
+)
+    -- whether synchronous_standby_names has it, by its name or with all others
+    returns boolean
+    language sql
+    stable
+    set search_path = pg_catalog, pg_temp
+return current_setting('synchronous_standby_names')
+    ~ ('(^|[^[:alnum:]_])(' || application_name || '|\*)($|[^[:alnum:]_])');
+
+comment on function backup._is_listed(text) is 'Whether COMMITs may wait for a standby of that name.';
+
 create or replace function backup._commit_locally()
     -- While commits wait for the box, what lets it take something again must not wait for it: neither the worker nor
     -- anybody else sees a transaction whose COMMIT has not returned.
@@ -6,7 +19,7 @@ create or replace function backup._commit_locally()
     set search_path = pg_catalog, pg_temp
 as $$
 begin
-    if current_setting('synchronous_standby_names') ~* '\mpostbox\M' and current_setting('synchronous_commit') <> 'off' then
+    if backup._is_listed('postbox') and current_setting('synchronous_commit') <> 'off' then
         perform set_config('synchronous_commit', 'local', true);
     end if;
 end

@@ -69,12 +69,14 @@ $$;
 comment on function backup._own_line() is 'The timelines that this server came by, each with where it was left.';
 
 create or replace function backup._own_bases()
-    returns setof backup._base_backup
+    -- from which this server is reached
+    returns table (backup_id text, start_lsn pg_lsn, stopped_at timestamptz)
     language sql
     stable
+    security definer
     set search_path = pg_catalog, pg_temp
 as $$
-    select b.*
+    select b.backup_id, b.start_lsn, b.stopped_at
     from pg_control_system() c
     cross join lateral backup._bases_on_line(c.system_identifier, backup._server_timeline()) b
 $$;

@@ -163,10 +163,7 @@ as $$
             where r.application_name = _is_synchronous.application_name
               and (r.sync_state in ('sync', 'quorum') or (r.flush_lsn is null and l.is_listed)))
         else l.is_listed end
-    from (
-        select current_setting('synchronous_standby_names')
-            ~ ('(^|[^[:alnum:]_])(' || _is_synchronous.application_name || '|\*)($|[^[:alnum:]_])') as is_listed
-    ) l
+    from backup._is_listed(_is_synchronous.application_name) l (is_listed)
 $$;
 
 comment on function backup._is_synchronous(text) is

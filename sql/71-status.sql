@@ -13,12 +13,7 @@ from backup._at_risk() r
 cross join pg_control_system() c
 left join backup._worker_report() w on true
 left join lateral (
-    select b.backup_id, b.stopped_at
-    from backup._base_backup b
-    join backup._own_line() l on l.system_identifier = b.system_identifier and l.timeline = b.timeline
-    where l.to_lsn is null or b.stop_lsn <= l.to_lsn
-    order by b.stopped_at desc
-    limit 1
+    select b.backup_id, b.stopped_at from backup._own_bases() b order by b.stopped_at desc limit 1
 ) b on true
 left join lateral (
     select s.timeline, s.start_lsn, s.segment_bytes from backup._wal_segment s

@@ -19,7 +19,7 @@ grant execute on function
     backup._worker_lock_key(), backup._worker_session(), backup._worker_alive(), backup._worker_report(),
     backup._grant_in_use(),
     backup._segment_name(integer, pg_lsn, integer),
-    backup._rows_slot(text), backup._wal_position(), backup._at_risk(), backup._own_line(),
+    backup._rows_slot(text), backup._wal_position(), backup._at_risk(), backup._own_line(), backup._own_bases(),
     backup.lsn_range(pg_lsn, pg_lsn), backup.lsn_multirange(backup.lsn_range),
     backup._check_worker(), backup._check_grants(), backup._check_backups(), backup._check_drills(),
     backup._check_wal_delay(), backup._check_slot(), backup._check_dumps_alone(), backup._check_wal_backlog(),

@@ -103,11 +103,7 @@ export function readRecovery(pool: CatalogPool): Promise<Recovery> {
              (extract(epoch from b.started_at) * 1000)::float8 as started_at,
              (extract(epoch from b.stopped_at) * 1000)::float8 as stopped_at, b.raw_bytes, b.stored_bytes,
              exists (select from window_of w where w.backup_id = b.backup_id) as restorable,
-             exists (
-               select from own_line l
-               where l.system_identifier = b.system_identifier and l.timeline = b.timeline
-                 and (l.to_lsn is null or b.stop_lsn <= l.to_lsn)
-             ) as is_own
+             b.backup_id in (select o.backup_id from backup._own_bases() o) as is_own
       from backup.base_backups b order by b.stopped_at desc, b.backup_id desc limit ${ROWS_AT_MOST}
     )
     select (select coalesce(jsonb_agg(to_jsonb(w)), '[]') from span w) as windows,

@@ -199,28 +199,31 @@ describe.each(postgresVersions)('grants on Postgres %i', (version) => {
     expect(await catalog.rows('select in_use from backup.grants')).toEqual([{ in_use: true }])
   })
 
-  test('is replaced, and settings are changed, while COMMITs wait for the box', async () => {
-    const session = await (await catalog.server()).connect()
-    await session.query('set synchronous_commit = local')
-    const waitFor = async (names: string) => {
-      await session.query(`alter system set synchronous_standby_names = '${names}'`)
-      await session.query('select pg_reload_conf()')
-      await until(
-        'the setting is in force',
-        async () => (await catalog.value('show synchronous_standby_names')) === names,
-      )
-    }
-    await waitFor('postbox')
-    let done = 0
-    const cure = (async () => {
-      await catalog.rows('select backup.install_grant($1)', [await signed()], 'olga')
-      done++
-      await catalog.rows(`select backup.configure('stream_wal', 'off')`, [], 'olga')
-      done++
-    })()
-    await until('both have returned', () => done === 2, 10_000).finally(() => waitFor(''))
-    await cure
-    await catalog.rows(`select backup.configure('stream_wal', null)`)
-    await session.end()
-  })
+  test.each(['postbox', 'ANY 1 (*)'])(
+    'is replaced, and settings are changed, while COMMITs wait for %s',
+    async (whom) => {
+      const session = await (await catalog.server()).connect()
+      await session.query('set synchronous_commit = local')
+      const waitFor = async (names: string) => {
+        await session.query(`alter system set synchronous_standby_names = '${names}'`)
+        await session.query('select pg_reload_conf()')
+        await until(
+          'the setting is in force',
+          async () => (await catalog.value('show synchronous_standby_names')) === names,
+        )
+      }
+      await waitFor(whom)
+      let done = 0
+      const cure = (async () => {
+        await catalog.rows('select backup.install_grant($1)', [await signed()], 'olga')
+        done++
+        await catalog.rows(`select backup.configure('stream_wal', 'off')`, [], 'olga')
+        done++
+      })()
+      await until('both have returned', () => done === 2, 10_000).finally(() => waitFor(''))
+      await cure
+      await catalog.rows(`select backup.configure('stream_wal', null)`)
+      await session.end()
+    },
+  )
 })

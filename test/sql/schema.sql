@@ -417,6 +417,7 @@ function _is_cancel_requested(job_id bigint) returns boolean security definer st
 function _is_dumped_schema(schema oid) returns boolean stable
 function _is_dumped_table(relation oid) returns boolean stable
 function _is_filtered(relation oid, reader oid) returns boolean stable
+function _is_listed(application_name text) returns boolean stable
 function _is_segment(item jsonb) returns boolean immutable
 function _is_synchronous(application_name text) returns boolean security definer stable
 function _is_time_zone(name text) returns boolean stable
@@ -435,7 +436,7 @@ function _named_columns(path text[]) returns TABLE(relation oid, attnum smallint
 function _named_table(name text) returns regclass stable
 function _note_checks() returns TABLE(name text, state text, message text, hint text, since timestamp with time zone, was text, changed boolean) security definer
 function _option_problem(options jsonb) returns text immutable
-function _own_bases() returns SETOF backup._base_backup stable
+function _own_bases() returns TABLE(backup_id text, start_lsn pg_lsn, stopped_at timestamp with time zone) security definer stable
 function _own_line() returns TABLE(system_identifier bigint, timeline integer, to_lsn pg_lsn) security definer stable
 function _pattern_regex(pattern text) returns text immutable
 function _plan_schedule(name text, cron text, time_zone text, next_run_at timestamp with time zone, problem jsonb) returns void security definer
@@ -535,6 +536,7 @@ grant execute on backup._knows_timeline(bigint,integer,text) to backup_worker
 grant execute on backup._masks() to backup_worker
 grant execute on backup._matching(text[]) to backup_worker
 grant execute on backup._note_checks() to backup_worker
+grant execute on backup._own_bases() to backup_monitor, backup_operator, backup_worker
 grant execute on backup._own_line() to backup_monitor, backup_operator, backup_worker
 grant execute on backup._plan_schedule(text,text,text,timestamp with time zone,j to backup_worker
 grant execute on backup._planned_schedules() to backup_worker
