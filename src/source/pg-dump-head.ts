@@ -1,4 +1,5 @@
 import type { Readable } from 'node:stream'
+import { isRefresh } from '../sql-text/refresh.js'
 import { scriptPieces } from '../sql-text/script.js'
 
 const OF_DATABASE = /^Name: .*; Type: DATABASE( PROPERTIES)?$|^Name: DATABASE .*; Type: (COMMENT|ACL|SECURITY LABEL)$/
@@ -37,15 +38,15 @@ export async function dropStatements(text: Readable, encoding: string): Promise<
 export async function refreshStatements(text: Readable, encoding: string): Promise<Buffer> {
   const statements: string[] = []
   let isHead = true
-  let refreshes = 0
+  let isFilled = false
   for await (const piece of scriptPieces(asUtf8(text, encoding))) {
     if (piece.kind !== 'statement') continue
     isHead &&= !piece.before.includes('-- Name: ')
-    const fills = /^refresh materialized view /i.test(piece.sql)
-    if (fills) refreshes += 1
+    const fills = isRefresh(piece.sql)
+    isFilled ||= fills
     if (fills || isHead) statements.push(piece.sql)
   }
-  return joined(refreshes === 0 ? [] : statements, encoding)
+  return joined(isFilled ? statements : [], encoding)
 }
 
 /** What has no encoding is read with a character for each byte. */

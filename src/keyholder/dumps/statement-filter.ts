@@ -32,9 +32,6 @@ export function withoutTablespace(sql: string): string {
   return word && name ? sql.slice(0, word.start).trimEnd() + sql.slice(name.end) : sql
 }
 
-/** Whether a statement fills a materialized view, which is contents and no definition. */
-export const isRefresh = (sql: string): boolean => /^refresh materialized view /i.test(sql)
-
 /** The table of an index, or of a constraint with an index; else null. */
 export function tableOfIndex(sql: string): QualifiedName | null {
   if (!/^create (unique )?index /i.test(sql)) {
